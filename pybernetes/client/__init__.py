@@ -1,0 +1,1 @@
+"""How every component reaches the API server."""

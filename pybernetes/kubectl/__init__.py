@@ -1,0 +1,1 @@
+"""The kubectl-compatible client, one file per verb."""

@@ -1,0 +1,1 @@
+"""One volume kind per file."""

@@ -1,0 +1,1 @@
+"""What an object is: schemas, selectors, quantities, patches, errors, codecs, and the clock."""

@@ -1,0 +1,77 @@
+"""The one owner of randomness.
+
+A component is given an `Entropy`; the simulator gives a seeded one, which makes a whole cluster repeatable.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import uuid
+from typing import Protocol
+
+# Upstream's alphabet for generated names: no vowels (no words), nothing that looks like something else.
+NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+
+
+class Entropy(Protocol):
+    """Random identifiers, and numbers for jitter and tie-breaks."""
+
+    def uid(self) -> str:
+        """A version-4 UUID in its usual text form."""
+        ...
+
+    def name_suffix(self, length: int = 5) -> str:
+        """What `generateName` appends."""
+        ...
+
+    def random(self) -> float:
+        """Uniform in [0, 1)."""
+        ...
+
+    def token_bytes(self, length: int) -> bytes:
+        """Bytes fit for secrets (predictable in the simulator, by design)."""
+        ...
+
+
+class SystemEntropy:
+    """The operating system's randomness."""
+
+    def __init__(self) -> None:
+        self._random = random.SystemRandom()
+
+    def uid(self) -> str:
+        return str(uuid.uuid4())
+
+    def name_suffix(self, length: int = 5) -> str:
+        return "".join(self._random.choices(NAME_ALPHABET, k=length))
+
+    def random(self) -> float:
+        return self._random.random()
+
+    def token_bytes(self, length: int) -> bytes:
+        return secrets.token_bytes(length)
+
+
+class SeededEntropy:
+    """Repeatable randomness: the same seed gives the same cluster."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+
+    def uid(self) -> str:
+        return str(uuid.UUID(bytes=self._random.randbytes(16), version=4))
+
+    def name_suffix(self, length: int = 5) -> str:
+        return "".join(self._random.choices(NAME_ALPHABET, k=length))
+
+    def random(self) -> float:
+        return self._random.random()
+
+    def token_bytes(self, length: int) -> bytes:
+        return self._random.randbytes(length)
+
+
+def jittered(delay_s: float, entropy: Entropy, *, factor: float = 1.0) -> float:
+    """`delay_s` stretched by up to `factor` of itself, so that many do not retry at once."""
+    return delay_s * (1.0 + factor * entropy.random())

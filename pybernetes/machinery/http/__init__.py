@@ -1,0 +1,1 @@
+"""HTTP messages, the server and WebSockets shared by every component that listens."""

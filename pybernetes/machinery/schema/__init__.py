@@ -1,0 +1,1 @@
+"""The schema engine: types compiled from the published API definitions."""

@@ -1,0 +1,1 @@
+"""Hollow nodes, virtual time, fault injection."""

@@ -1,0 +1,146 @@
+"""The store: an ordered map from keys to bytes, with one history.
+
+Each committed write takes the next revision (an int > 0, rising across the whole store), shown as `resourceVersion`. Writes
+are linearizable, and return once they are on disk. `tests/component/store` holds every engine to this text.
+
+Keys are upstream's (`/registry/pods/<namespace>/<name>`); the store gives them no meaning beyond their order and prefixes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import NewType, Protocol
+
+Revision = NewType("Revision", int)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A key as of one revision."""
+
+    key: str
+    value: bytes
+    create_revision: Revision
+    mod_revision: Revision
+    version: int  # writes since creation, 1 at creation
+    lease: int = 0  # 0: none
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Part of a range, in key order, all of it as of `revision`."""
+
+    entries: Sequence[Entry]
+    revision: Revision
+    remaining: int  # entries after the last one given
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One committed write to one key. `entry` is None for a deletion; `previous` is None for a creation."""
+
+    revision: Revision
+    key: str
+    entry: Entry | None
+    previous: Entry | None
+
+
+class StoreError(Exception):
+    """Whatever a store may refuse."""
+
+
+class KeyExists(StoreError):
+    """A creation met an existing key, given as `current`."""
+
+    def __init__(self, current: Entry) -> None:
+        super().__init__(f"key exists: {current.key}")
+        self.current = current
+
+
+class Mismatch(StoreError):
+    """A guarded write met another revision than expected; `current` is None if the key is gone."""
+
+    def __init__(self, key: str, current: Entry | None) -> None:
+        super().__init__(f"revision mismatch: {key}")
+        self.current = current
+
+
+class Compacted(StoreError):
+    """The revision asked for is forgotten; `oldest` is the first one still known."""
+
+    def __init__(self, oldest: Revision) -> None:
+        super().__init__(f"required revision has been compacted; oldest is {oldest}")
+        self.oldest = oldest
+
+
+class FutureRevision(StoreError):
+    """The revision asked for is not there yet; `current` is."""
+
+    def __init__(self, current: Revision) -> None:
+        super().__init__(f"required revision is a future revision; current is {current}")
+        self.current = current
+
+
+class LeaseNotFound(StoreError):
+    """No such lease (it may have expired)."""
+
+
+class Unavailable(StoreError):
+    """The store cannot say whether the write happened: read, then decide."""
+
+
+class Store(Protocol):
+    """See the module's text. All methods may raise `Unavailable`."""
+
+    async def revision(self) -> Revision:
+        """The revision of the last committed write (linearizable)."""
+        ...
+
+    async def get(self, key: str) -> Entry | None: ...
+
+    async def range(self, prefix: str, *, revision: Revision | None = None, limit: int = 0, after: str = "") -> Page:
+        """Entries whose key starts with `prefix` and sorts after `after`; `limit` 0 is all of them.
+
+        As of `revision` (default: now). Raises `Compacted` if it is forgotten, `FutureRevision` if it is to come.
+        """
+        ...
+
+    async def create(self, key: str, value: bytes, *, lease: int = 0) -> Revision:
+        """Raises `KeyExists`."""
+        ...
+
+    async def update(self, key: str, value: bytes, *, mod_revision: Revision, lease: int = 0) -> Revision:
+        """Write if the key is still at `mod_revision`, else raise `Mismatch`."""
+        ...
+
+    async def delete(self, key: str, *, mod_revision: Revision) -> Revision:
+        """Remove if the key is still at `mod_revision`, else raise `Mismatch`."""
+        ...
+
+    def watch(self, prefix: str, *, from_revision: Revision) -> AsyncIterator[Change]:
+        """Each change from that revision on (inclusive), in order, no gap and no repeat; then it waits for more.
+
+        Raises `Compacted` if history starts later, also in the middle of it for a reader too slow for the window.
+        """
+        ...
+
+    async def compact(self, revision: Revision) -> None:
+        """Forget history before `revision`; what is current stays."""
+        ...
+
+    async def grant(self, ttl_s: int, *, lease: int = 0) -> int:
+        """A new lease (its id chosen, unless given): when it expires, the keys written with it are deleted."""
+        ...
+
+    async def keep_alive(self, lease: int) -> int:
+        """Renew for the lease's whole time; returns its seconds. Raises `LeaseNotFound`."""
+        ...
+
+    async def revoke(self, lease: int) -> None:
+        """End the lease now and delete its keys. Raises `LeaseNotFound`."""
+        ...
+
+    async def close(self) -> None:
+        """Stop; every acknowledged write is on disk."""
+        ...
