@@ -242,9 +242,8 @@ class FieldError:
     @classmethod
     def not_supported(cls, field: str, value: object, supported: Sequence[str]) -> FieldError:
         choices = ", ".join(f'"{choice}"' for choice in supported)
-        return cls(
-            "FieldValueNotSupported", field, f"Unsupported value: {_shown(value)}" + (f": supported values: {choices}" if choices else "")
-        )  # fmt: skip
+        body = f"Unsupported value: {_shown(value)}" + (f": supported values: {choices}" if choices else "")
+        return cls("FieldValueNotSupported", field, body)
 
     @classmethod
     def duplicate(cls, field: str, value: object) -> FieldError:

@@ -22,8 +22,6 @@ class Request:
     body: bytes = b""
     peer_certificate: bytes | None = None  # DER of the client's certificate, already verified against the client CA
     peer: str = ""  # host:port of the other side, for logs and audit
-    # Set by a server that can hand the connection over (WebSocket): see `http/websocket.py`. None in process.
-    connection: Upgradable | None = None
 
 
 class Upgradable(Protocol):
@@ -47,6 +45,8 @@ class Response:
     status: int
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | AsyncIterator[bytes] = b""
+    # With status 101: called with the connection once the head is sent; the connection is closed when it returns.
+    upgrade: Callable[[Upgradable], Awaitable[None]] | None = None
 
 
 Handler = Callable[[Request], Awaitable[Response]]

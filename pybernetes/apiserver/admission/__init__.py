@@ -1,0 +1,1 @@
+"""Admission plugins, one per file, and the chain that orders them."""

@@ -1,0 +1,1 @@
+"""Who is asking: one module per kind of credential."""

@@ -1,0 +1,1 @@
+"""May they: one module per authorizer."""

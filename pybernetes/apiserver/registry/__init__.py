@@ -1,0 +1,1 @@
+"""The resources that are served: one module per kind, in a folder per API group."""
