@@ -1,1 +1,13 @@
-"""Admission plugins, one per file, and the chain that orders them."""
+"""What a write must look like: plugins that complete an object, and plugins that refuse it.
+
+    chain = build(reader, ...)
+    await chain.admit(request) (mutates), then the kind's own validation, then await chain.validate(request)
+
+Start at `chain.py`: it alone decides the order. One file per plugin, each named as upstream's.
+
+Source: https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/
+"""
+
+from pybernetes.apiserver.admission.chain import Chain, build
+
+__all__ = ["Chain", "build"]
