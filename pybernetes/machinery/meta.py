@@ -39,6 +39,10 @@ class Resource:
     categories: tuple[str, ...] = ()
     verbs: frozenset[str] = field(default=frozenset())
 
+    def __hash__(self) -> int:
+        # The generated one would hash ten fields at each lookup, and resources are keys on hot paths.
+        return hash((self.group, self.version, self.plural))
+
     @property
     def api_version(self) -> str:
         return f"{self.group}/{self.version}" if self.group else self.version
