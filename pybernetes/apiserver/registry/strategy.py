@@ -61,6 +61,10 @@ class Context:
     reader: Reader
     writer: Writer
     dry_run: bool = False
+    # Configuration of the server (`--service-cluster-ip-range`, `--service-node-port-range`): the primary range first,
+    # at most one of each IP family; ports inclusive.
+    service_cidrs: tuple[str, ...] = ("10.96.0.0/16",)
+    node_port_range: tuple[int, int] = (30000, 32767)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,16 @@ async def _nothing_async(*_: Any) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SubresourceUpdate:
+    """How the object itself is written through a subresource other than `/status` (`approval`, `finalize`, `resize`,
+    `ephemeralcontainers`): `prepare(context, new, old)` puts back whatever may not be written there, `validate(new, old)`
+    stands in for the kind's own `validate` and `validate_update`."""
+
+    prepare: Callable[[Context, Object, Object], None]
+    validate: Callable[[Object, Object], Iterable[FieldError]] = _no_errors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy:
     """One per resource; every hook has a default that does nothing."""
 
@@ -122,11 +136,13 @@ class Strategy:
     validate: Callable[[Object], Iterable[FieldError]] = _no_errors
     validate_update: Callable[[Object, Object], Iterable[FieldError]] = _no_errors  # new, old; `validate` ran before
     warnings: Callable[[Object, Object | None], Sequence[str]] = _no_warnings
+    deprecation: str = ""  # a warning that goes with every answer of this resource
 
     bumps_generation: bool = False  # metadata.generation: 1, then +1 whenever more than metadata and status changed
     has_status: bool = False  # status is dropped on create, kept on update, and written through /status alone
     prepare_for_status_update: Callable[[Context, Object, Object], None] = _nothing
     validate_status_update: Callable[[Object, Object], Iterable[FieldError]] = _no_errors
+    subresource_updates: Mapping[str, SubresourceUpdate] = field(default_factory=dict)
     scale: ScalePaths | None = None
     creates_on_update: bool = False  # PUT of an absent object creates it
     needs_resource_version_on_update: bool = False
