@@ -1,23 +1,168 @@
-"""The access reviews: may they, asked through the API. Each returns the review with its status and raises as upstream."""
+"""The access reviews: may they, asked through the API. Each returns the review with its status and raises as upstream.
+
+Source: https://kubernetes.io/docs/reference/kubernetes-api/authorization-resources/
+"""
 
 from __future__ import annotations
 
-from pybernetes.apiserver.attributes import User
-from pybernetes.apiserver.authorization.interface import Authorizer
+from collections.abc import Iterator
+from typing import Any
+
+from pybernetes.apiserver.attributes import RequestInfo, User
+from pybernetes.apiserver.authorization.interface import Authorizer, Decision
+from pybernetes.apiserver.authorization.union import Union
+from pybernetes.machinery import errors
+from pybernetes.machinery.errors import FieldError
 from pybernetes.machinery.meta import Object
+
+GROUP = "authorization.k8s.io"
 
 
 async def subject_access_review(review: Object, authorizer: Authorizer) -> Object:
-    raise NotImplementedError
+    spec = _spec(review)
+    _refuse([*_access_errors(spec), *_subject_errors(spec)])
+    return await _answered(review, spec, _named_user(spec), authorizer)
 
 
 async def local_subject_access_review(review: Object, namespace: str, authorizer: Authorizer) -> Object:
-    raise NotImplementedError
+    spec = _spec(review)
+    _refuse([*_access_errors(spec), *_subject_errors(spec), *_local_errors(spec, namespace)])
+    metadata = {**(review.get("metadata") or {}), "namespace": namespace}
+    return await _answered({**review, "metadata": metadata}, spec, _named_user(spec), authorizer)
 
 
 async def self_subject_access_review(review: Object, user: User, authorizer: Authorizer) -> Object:
-    raise NotImplementedError
+    spec = _spec(review)
+    _refuse(list(_access_errors(spec)))
+    return await _answered(review, spec, user, authorizer)
 
 
-def self_subject_rules_review(review: Object, user: User, authorizer: Authorizer) -> Object:
-    raise NotImplementedError
+def self_subject_rules_review(review: Object, user: User, authorizer: Union) -> Object:
+    """All that the caller may do in a namespace. What cannot be enumerated is said in `evaluationError`."""
+    spec = _spec(review)
+    namespace = spec.get("namespace", "")
+    if not namespace:
+        raise errors.BadRequest("no namespace on request")
+    rules, incomplete, problem = authorizer.rules_for(user, namespace)
+    status: Object = {
+        "resourceRules": [
+            {key: rule[key] for key in ("verbs", "apiGroups", "resources", "resourceNames") if rule.get(key)}
+            for rule in rules
+            if rule.get("resources")
+        ],
+        "nonResourceRules": [
+            {key: rule[key] for key in ("verbs", "nonResourceURLs")} for rule in rules if rule.get("nonResourceURLs")
+        ],
+        "incomplete": incomplete,
+    }
+    if problem:
+        status["evaluationError"] = problem
+    return {**review, "spec": spec, "status": status}
+
+
+async def _answered(review: Object, spec: Object, user: User, authorizer: Authorizer) -> Object:
+    verdict = await authorizer.authorize(user, _request_info(spec))
+    status: Object = {"allowed": verdict.decision is Decision.ALLOW}
+    if verdict.decision is Decision.DENY:
+        status["denied"] = True
+    if verdict.reason:
+        status["reason"] = verdict.reason
+    return {**review, "spec": spec, "status": status}
+
+
+def _spec(review: Object) -> Object:
+    """The spec as it is answered: without empty texts."""
+    spec: Object = _without_empty_texts(review.get("spec") or {})
+    return spec
+
+
+def _without_empty_texts(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_empty_texts(inner) for key, inner in value.items() if inner not in ("", None)}
+    return value
+
+
+def _named_user(spec: Object) -> User:
+    extra = {key.lower(): tuple(values) for key, values in (spec.get("extra") or {}).items()}
+    return User(spec.get("user", ""), spec.get("uid", ""), tuple(spec.get("groups") or ()), extra)
+
+
+def _request_info(spec: Object) -> RequestInfo:
+    if "nonResourceAttributes" in spec:
+        attributes = spec["nonResourceAttributes"]
+        return RequestInfo(verb=attributes.get("verb", ""), path=attributes.get("path", ""))
+    attributes = spec["resourceAttributes"]
+    return RequestInfo(
+        verb=attributes.get("verb", ""),
+        path="",
+        is_resource=True,
+        group=attributes.get("group", ""),
+        version=attributes.get("version", ""),
+        resource=attributes.get("resource", ""),
+        subresource=attributes.get("subresource", ""),
+        namespace=attributes.get("namespace", ""),
+        name=attributes.get("name", ""),
+        label_selector=_selector(attributes.get("labelSelector")),
+        field_selector=_selector(attributes.get("fieldSelector")),
+    )
+
+
+def _selector(selector: Object | None) -> str:
+    """The raw form of a `LabelSelectorAttributes`/`FieldSelectorAttributes`; what has none is left out, which widens it."""
+    if not selector:
+        return ""
+    if raw := selector.get("rawSelector"):
+        return str(raw)
+    terms = []
+    for requirement in selector.get("requirements") or ():
+        values = requirement.get("values") or ()
+        if requirement.get("operator") == "In" and len(values) == 1:
+            terms.append(f"{requirement['key']}={values[0]}")
+        elif requirement.get("operator") == "NotIn" and len(values) == 1:
+            terms.append(f"{requirement['key']}!={values[0]}")
+    return ",".join(terms)
+
+
+def _access_errors(spec: Object) -> Iterator[FieldError]:
+    if "resourceAttributes" in spec and "nonResourceAttributes" in spec:
+        given = spec["nonResourceAttributes"]
+        shown = {"Path": given.get("path", ""), "Verb": given.get("verb", "")}
+        yield FieldError.invalid(
+            "spec.nonResourceAttributes", shown, "cannot be specified in combination with resourceAttributes"
+        )
+    if "resourceAttributes" not in spec and "nonResourceAttributes" not in spec:
+        problem = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        yield FieldError.invalid("spec.resourceAttributes", None, problem)
+    for field in ("fieldSelector", "labelSelector"):
+        yield from _selector_errors((spec.get("resourceAttributes") or {}).get(field), f"spec.resourceAttributes.{field}")
+
+
+def _selector_errors(selector: Object | None, path: str) -> Iterator[FieldError]:
+    if selector is None:
+        return
+    if selector.get("rawSelector") and selector.get("requirements"):
+        yield FieldError.invalid(
+            f"{path}.rawSelector", selector["rawSelector"], "may not specified at the same time as requirements"
+        )
+    if not selector.get("rawSelector") and not selector.get("requirements"):
+        yield FieldError.required(f"{path}.requirements", f"when {path} is specified, requirements or rawSelector is required")
+
+
+def _subject_errors(spec: Object) -> Iterator[FieldError]:
+    if not spec.get("user") and not spec.get("groups"):
+        yield FieldError.invalid("spec.user", spec.get("user", ""), "at least one of user or group must be specified")
+
+
+def _local_errors(spec: Object, namespace: str) -> Iterator[FieldError]:
+    given = (spec.get("resourceAttributes") or {}).get("namespace", "")
+    if "resourceAttributes" in spec and given != namespace:
+        yield FieldError.invalid("spec.resourceAttributes.namespace", given, "must match metadata.namespace")
+    if "nonResourceAttributes" in spec:
+        shown = {"Path": spec["nonResourceAttributes"].get("path", ""), "Verb": spec["nonResourceAttributes"].get("verb", "")}
+        yield FieldError.invalid("spec.nonResourceAttributes", shown, "disallowed on this kind of request")
+
+
+def _refuse(problems: list[FieldError]) -> None:
+    if problems:
+        # The kind is empty, as upstream has it.
+        raise errors.invalid(GROUP, "", "", problems)
