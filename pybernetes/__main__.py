@@ -1,0 +1,5 @@
+"""`python -m pybernetes` is `pyb`."""
+
+from pybernetes.cli.main import main
+
+main()
