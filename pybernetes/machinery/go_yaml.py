@@ -12,7 +12,7 @@ import yaml
 
 try:
     from yaml import CSafeDumper as _BaseDumper
-    from yaml.cyaml import CParser as _Parser
+    from yaml.cyaml import CParser as _Parser  # type: ignore[attr-defined]
 except ImportError:  # a PyYAML without libyaml: slower, the same events
     from yaml import SafeDumper as _BaseDumper  # type: ignore[assignment]
     from yaml import SafeLoader as _Parser  # type: ignore[assignment]
@@ -141,7 +141,7 @@ class _Constructor:
         mapping: dict[str, Any] = {}
         merged: list[Any] = []
         while not isinstance(event := self._next(), yaml.MappingEndEvent):
-            is_merge = isinstance(event, yaml.ScalarEvent) and event.value == "<<" and event.style is None
+            is_merge = isinstance(event, yaml.ScalarEvent) and event.value == "<<" and not event.style
             key = _key(self._value(event, path, depth + 1))
             below = f"{path}.{key}" if path else key
             value = self._value(self._next(), below, depth + 1)
@@ -174,7 +174,7 @@ def _scalar(event: Any) -> Any:
             return base64.b64decode(text).decode()
         except ValueError as error:
             raise ValueError("yaml: !!binary value contains invalid base64 data") from error
-    if tag == f"{_TAG}str" or (tag is None and event.style is not None) or tag == "!":
+    if tag == f"{_TAG}str" or (tag is None and event.style) or tag == "!":
         return text
     value = resolve(text)
     if isinstance(value, float) and not math.isfinite(value):
