@@ -1,9 +1,14 @@
 """The store: an ordered map from keys to bytes, with one history.
 
 Each committed write takes the next revision (an int > 0, rising across the whole store), shown as `resourceVersion`. Writes
-are linearizable, and return once they are on disk. `tests/component/store` holds every engine to this text.
+are linearizable, and return once they are on disk; nobody sees a write, in a read, a watch or a refusal, before that. An
+entry read is current when the read returns. `tests/component/store` holds every engine to this text.
 
-Keys are upstream's (`/registry/pods/<namespace>/<name>`); the store gives them no meaning beyond their order and prefixes.
+Keys are upstream's (`/registry/pods/<namespace>/<name>`); the store gives them no meaning beyond their order (by code point,
+which is the order of their UTF-8 bytes) and their prefixes. How much history is kept is the engine's business: at least
+`compact` shortens it, and whoever asks for what is forgotten is told so (`Compacted`), never given a part.
+
+A caller that is cancelled while it waits for a write does not know whether it happened, as after `Unavailable`.
 """
 
 from __future__ import annotations
@@ -67,7 +72,7 @@ class Mismatch(StoreError):
 
 
 class Compacted(StoreError):
-    """The revision asked for is forgotten; `oldest` is the first one still known."""
+    """The history asked for is forgotten. Known are ranges as of `oldest` and later, and changes after `oldest`."""
 
     def __init__(self, oldest: Revision) -> None:
         super().__init__(f"required revision has been compacted; oldest is {oldest}")
@@ -86,15 +91,42 @@ class LeaseNotFound(StoreError):
     """No such lease (it may have expired)."""
 
 
+class LeaseExists(StoreError):
+    """The id asked for is taken."""
+
+
 class Unavailable(StoreError):
     """The store cannot say whether the write happened: read, then decide."""
+
+
+class Watch(Protocol):
+    """Changes under one prefix, in order; see `Store.watch`. For one consumer."""
+
+    def __aiter__(self) -> AsyncIterator[Change]: ...
+
+    async def __anext__(self) -> Change: ...
+
+    @property
+    def progress(self) -> Revision:
+        """Every change up to this revision has been given out: fit for a bookmark, and for knowing a cache to be current.
+
+        It rises while nothing happens under the prefix but something does elsewhere.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """End the iteration, also one that waits. Not needed where the engine holds nothing for an idle watch."""
+        ...
 
 
 class Store(Protocol):
     """See the module's text. All methods may raise `Unavailable`."""
 
     async def revision(self) -> Revision:
-        """The revision of the last committed write (linearizable)."""
+        """The revision of the last committed write (linearizable); 0 in a store never written to.
+
+        Raises `Unavailable` for good once the store cannot write any more: fit for a health check.
+        """
         ...
 
     async def get(self, key: str) -> Entry | None: ...
@@ -107,30 +139,35 @@ class Store(Protocol):
         ...
 
     async def create(self, key: str, value: bytes, *, lease: int = 0) -> Revision:
-        """Raises `KeyExists`."""
+        """Raises `KeyExists`, or `LeaseNotFound` for a lease that is not there (nor will be revived)."""
         ...
 
     async def update(self, key: str, value: bytes, *, mod_revision: Revision, lease: int = 0) -> Revision:
-        """Write if the key is still at `mod_revision`, else raise `Mismatch`."""
+        """Write if the key is still at `mod_revision`, else raise `Mismatch`. The key leaves a lease not named again."""
         ...
 
     async def delete(self, key: str, *, mod_revision: Revision) -> Revision:
         """Remove if the key is still at `mod_revision`, else raise `Mismatch`."""
         ...
 
-    def watch(self, prefix: str, *, from_revision: Revision) -> AsyncIterator[Change]:
+    def watch(self, prefix: str, *, from_revision: Revision) -> Watch:
         """Each change from that revision on (inclusive), in order, no gap and no repeat; then it waits for more.
 
-        Raises `Compacted` if history starts later, also in the middle of it for a reader too slow for the window.
+        To follow a range read, watch from the revision after its own. A revision to come is waited for. Iterating raises
+        `Compacted` if history starts later, also in the middle of it for a reader too slow for the window.
         """
         ...
 
     async def compact(self, revision: Revision) -> None:
-        """Forget history before `revision`; what is current stays."""
+        """Forget how the state of `revision` came about; what is known of it, and since, stays. Raises `FutureRevision`."""
         ...
 
     async def grant(self, ttl_s: int, *, lease: int = 0) -> int:
-        """A new lease (its id chosen, unless given): when it expires, the keys written with it are deleted."""
+        """A new lease, durable, its id chosen unless given (then it may raise `LeaseExists`).
+
+        When it expires, the keys last written with it are deleted, by ordinary writes. After a restart of the store it has
+        its whole time again.
+        """
         ...
 
     async def keep_alive(self, lease: int) -> int:
@@ -142,5 +179,5 @@ class Store(Protocol):
         ...
 
     async def close(self) -> None:
-        """Stop; every acknowledged write is on disk."""
+        """Stop; every acknowledged write is on disk, and watches that wait raise `Unavailable`."""
         ...

@@ -1,0 +1,284 @@
+"""The embedded engine: a store in one process, in memory over a durable log.
+
+The life of a write, all of it on the event loop but the commit, which is the log's:
+
+    decide   against the newest state, writes under way included; it gets its revision
+    queue    with whatever else arrives while a commit is under way
+    commit   the queue as one transaction with one fsync (group commit), one at a time
+    show     in revision order: into the image and the history, to watches, then to the caller
+
+So the event loop is the single writer, and no lock is needed. Between decide and show, the newest state of a key is in
+`_pending`, which only decisions see. A refusal that rests on it ("the key exists") waits until it is shown: nobody is told of
+what a crash could undo, and whoever reads after a refusal sees what it was about.
+
+If a commit fails, what is on disk is unknown and what is queued was decided on top of it. The engine then refuses all writes
+until it is opened again; it goes on reading its image, which is the last state known to be durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pybernetes.machinery.clock import Clock, SystemClock
+from pybernetes.machinery.entropy import Entropy, SystemEntropy
+from pybernetes.machinery.log import logger
+from pybernetes.store.embedded import snapshot
+from pybernetes.store.embedded.history import History, HistoryLimits
+from pybernetes.store.embedded.image import Image
+from pybernetes.store.embedded.leases import Leases
+from pybernetes.store.embedded.log import Batch, Log, State
+from pybernetes.store.embedded.watches import EmbeddedWatch, Hub
+from pybernetes.store.interface import Change, Entry, FutureRevision, KeyExists, Mismatch, Page, Revision, Unavailable
+
+log = logger("store")
+
+
+@dataclass(slots=True)
+class _Queue:
+    """Writes decided and not yet handed to the log, and those who wait for them."""
+
+    batch: Batch = field(default_factory=Batch)
+    waiting: list[asyncio.Future[None]] = field(default_factory=list)
+
+
+class EmbeddedStore:
+    """See `interface.Store`. Made by `open`; to be used on the event loop that opened it."""
+
+    def __init__(self, log: Log, state: State, *, clock: Clock, entropy: Entropy, limits: HistoryLimits) -> None:
+        self._log = log
+        self._clock = clock
+        self._entropy = entropy
+        self._loop = asyncio.get_running_loop()
+        self._image = Image(state.revision, state.entries)
+        self._history = History(state.revision, limits)
+        self._hub = Hub(self._history, state.revision)
+        self._decided = state.revision  # of the last write decided
+        self._pending: dict[str, Change] = {}  # the last write under way to a key
+        self._queue = _Queue()
+        self._committing: _Queue | None = None
+        self._refusing = ""  # why no write is taken any more
+        self._leases = Leases(state.leases, clock.monotonic())
+        for entry in state.entries:
+            if entry.lease:
+                self._leases.move(entry.key, 0, entry.lease)
+        self._timer: asyncio.TimerHandle | None = None
+        self._await_expiry()
+
+    @classmethod
+    async def open(
+        cls,
+        log: Log,
+        *,
+        clock: Clock | None = None,
+        entropy: Entropy | None = None,
+        limits: HistoryLimits | None = None,
+    ) -> EmbeddedStore:
+        """The store that the log holds. Raises `StoreError` with a sentence for the user."""
+        state = await log.open()
+        return cls(
+            log, state, clock=clock or SystemClock(), entropy=entropy or SystemEntropy(), limits=limits or HistoryLimits()
+        )
+
+    # Reads: of the image alone.
+
+    async def revision(self) -> Revision:
+        self._check_writable()
+        return self._image.revision
+
+    async def get(self, key: str) -> Entry | None:
+        return self._image.entries.get(key)
+
+    async def range(self, prefix: str, *, revision: Revision | None = None, limit: int = 0, after: str = "") -> Page:
+        image = self._image
+        if revision is None or revision == image.revision:
+            return image.page(prefix, after=after, limit=limit)
+        self._check_past(revision)
+        return image.past_page(self._history.undo(prefix, revision), revision, prefix, after=after, limit=limit)
+
+    def watch(self, prefix: str, *, from_revision: Revision) -> EmbeddedWatch:
+        return EmbeddedWatch(self._hub, prefix, from_revision)
+
+    # Writes: guard, decide, wait until it is on disk.
+
+    async def create(self, key: str, value: bytes, *, lease: int = 0) -> Revision:
+        self._check_writable()
+        if current := self._newest(key):
+            await self._shown(key)
+            raise KeyExists(current)
+        return await self._durable(self._put(key, value, None, lease))
+
+    async def update(self, key: str, value: bytes, *, mod_revision: Revision, lease: int = 0) -> Revision:
+        current = await self._guard(key, mod_revision)
+        return await self._durable(self._put(key, value, current, lease))
+
+    async def delete(self, key: str, *, mod_revision: Revision) -> Revision:
+        current = await self._guard(key, mod_revision)
+        return await self._durable(self._remove(current))
+
+    async def compact(self, revision: Revision) -> None:
+        self._check_past(revision)
+        self._history.forget(revision)
+
+    # Leases: their time is kept in memory, that they exist is kept in the log.
+
+    async def grant(self, ttl_s: int, *, lease: int = 0) -> int:
+        self._check_writable()
+        if ttl_s <= 0:
+            raise ValueError(f"a lease needs a time to live: {ttl_s}")
+        # Random as etcd's: an id that ended must not come back for a client that still renews it.
+        lease = lease or int.from_bytes(self._entropy.token_bytes(8)) >> 1 or 1
+        self._leases.grant(lease, ttl_s, self._clock.monotonic())
+        self._await_expiry()
+        self._queue.batch.leases[lease] = ttl_s
+        await self._durable()
+        return lease
+
+    async def keep_alive(self, lease: int) -> int:
+        self._check_writable()
+        return self._leases.renew(lease, self._clock.monotonic())
+
+    async def revoke(self, lease: int) -> None:
+        self._check_writable()
+        self._end_lease(lease)
+        await self._durable()
+
+    async def snapshot(self, path: Path) -> Revision:
+        """Write a copy of the whole store, as of the revision returned, to a new file; writes go on meanwhile.
+
+        See `snapshot.restore`. Raises `FileExistsError`.
+        """
+        state = State(self._image.revision, list(self._image.entries.values()), self._leases.ttls_s)
+        await asyncio.to_thread(snapshot.save, state, path)
+        return state.revision
+
+    async def close(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        try:
+            await self._durable()
+        except Unavailable:
+            pass
+        self._refusing = self._refusing or "the store is closed"
+        self._hub.end(self._refusing)
+        await self._log.close()
+
+    # Decisions.
+
+    def _newest(self, key: str) -> Entry | None:
+        if pending := self._pending.get(key):
+            return pending.entry
+        return self._image.entries.get(key)
+
+    async def _guard(self, key: str, mod_revision: Revision) -> Entry:
+        self._check_writable()
+        current = self._newest(key)
+        if current is None or current.mod_revision != mod_revision:
+            await self._shown(key)
+            raise Mismatch(key, current)
+        return current
+
+    def _put(self, key: str, value: bytes, current: Entry | None, lease: int) -> Revision:
+        self._leases.move(key, current.lease if current else 0, lease)
+        revision = Revision(self._decided + 1)
+        created, version = (current.create_revision, current.version + 1) if current else (revision, 1)
+        return self._enqueue(Change(revision, key, Entry(key, value, created, revision, version, lease), current))
+
+    def _remove(self, current: Entry) -> Revision:
+        self._leases.move(current.key, current.lease, 0)
+        return self._enqueue(Change(Revision(self._decided + 1), current.key, None, current))
+
+    def _end_lease(self, lease: int) -> None:
+        for key in self._leases.end(lease):
+            current = self._newest(key)
+            assert current is not None and current.lease == lease
+            self._remove(current)
+        self._queue.batch.leases[lease] = None
+
+    def _expire(self) -> None:
+        self._timer = None
+        if self._refusing:
+            return
+        for lease in self._leases.due(self._clock.monotonic()):
+            self._end_lease(lease)
+            self._schedule()
+        self._await_expiry()
+
+    def _await_expiry(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        if (look_s := self._leases.next_look_s) is not None:
+            self._timer = self._loop.call_later(max(look_s - self._clock.monotonic(), 0), self._expire)
+
+    # The way to disk and back.
+
+    def _enqueue(self, change: Change) -> Revision:
+        self._decided = change.revision
+        self._pending[change.key] = change
+        self._queue.batch.changes.append(change)
+        return change.revision
+
+    async def _durable(self, revision: Revision = Revision(0)) -> Revision:  # noqa: B008 (an int)
+        """Wait for all that is decided by now; gives `revision` back. Raises `Unavailable`."""
+        done: asyncio.Future[None] = self._loop.create_future()
+        self._queue.waiting.append(done)
+        self._schedule()
+        await done
+        return revision
+
+    async def _shown(self, key: str) -> None:
+        """Wait for the write under way to `key`, if any."""
+        if key in self._pending:
+            await self._durable()
+
+    def _schedule(self) -> None:
+        # At the end of this turn of the loop, so that all who write in it share a commit.
+        if self._committing is None:
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        if self._committing is not None or not (self._queue.waiting or self._queue.batch):
+            return
+        self._committing, self._queue = self._queue, _Queue()
+        if self._refusing:
+            self._committed(Unavailable(self._refusing))
+        else:
+            self._log.commit(self._committing.batch, self._committed)
+
+    def _committed(self, error: Exception | None) -> None:
+        done, self._committing = self._committing, None
+        assert done is not None
+        if error is None:
+            self._show(done.batch)
+        elif not self._refusing:
+            log.error("The store takes no more writes", err=error)
+            self._refusing = f"the store takes no more writes until it is opened again: {error}"
+            self._hub.end(self._refusing)
+        for future in done.waiting:
+            if future.done():  # its caller was cancelled
+                continue
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(Unavailable(self._refusing))
+        # After the callers just woken had their turn, and queued what they write next.
+        self._loop.call_soon(self._flush)
+
+    def _show(self, batch: Batch) -> None:
+        if not batch.changes:
+            return
+        for change in batch.changes:
+            self._image.apply(change)
+            if self._pending[change.key] is change:
+                del self._pending[change.key]
+        self._history.extend(batch.changes, self._clock.monotonic())
+        self._hub.publish(batch.changes)
+
+    def _check_writable(self) -> None:
+        if self._refusing:
+            raise Unavailable(self._refusing)
+
+    def _check_past(self, revision: Revision) -> None:
+        if revision > self._image.revision:
+            raise FutureRevision(self._image.revision)

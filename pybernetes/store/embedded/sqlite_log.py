@@ -1,0 +1,234 @@
+"""The log on disk: SQLite in WAL mode, each batch a transaction that is fsynced before it is acknowledged.
+
+The table holds the current state alone, a row an entry, so the file grows with the state and not with the number of writes
+(SQLite reuses the pages of deleted rows). The row's number is the entry's create revision: unique among the living, rising,
+so a creation appends and an update finds its row without an index on the keys. Only the image needs those in order.
+
+    <directory>/           0700
+      lock                 held (flock) by the process that has the store open, whose pid it holds
+      state.db, -wal       0600
+
+One thread does all the work and owns the connection; it takes one job after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from pybernetes.store.embedded.log import Batch, State
+from pybernetes.store.interface import Entry, Revision, StoreError, Unavailable
+
+APPLICATION_ID = 0x50594250  # "PYBP", so that `file` and we can tell a store from another database
+FORMAT = 1
+WAL_BYTES_MAX = 16 << 20  # what is kept of the WAL after it was larger
+MAP_BYTES = 1 << 40
+
+SCHEMA = f"""
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {FORMAT};
+CREATE TABLE entry (
+    create_revision INTEGER PRIMARY KEY,
+    key TEXT NOT NULL,
+    value BLOB NOT NULL,
+    mod_revision INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    lease INTEGER NOT NULL
+);
+CREATE TABLE lease (id INTEGER PRIMARY KEY, ttl_s INTEGER NOT NULL);
+CREATE TABLE deleted (revision INTEGER NOT NULL);  -- of the last deletion, which leaves no row to tell it
+INSERT INTO deleted VALUES (0);
+"""
+PUT = "INSERT OR REPLACE INTO entry (create_revision, key, value, mod_revision, version, lease) VALUES (?, ?, ?, ?, ?, ?)"
+
+T = TypeVar("T")
+
+
+class InUse(StoreError):
+    """Another process has the store open."""
+
+
+class SqliteLog:
+    """See `log.Log`. Makes the directory if it is not there."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._connection: sqlite3.Connection | None = None
+        self._lock_fd = -1
+
+    async def open(self) -> State:
+        self._loop = asyncio.get_running_loop()
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock_fd = _lock(self._directory)
+        except OSError as error:
+            raise Unavailable(f"cannot open the store in {self._directory}: {error.strerror}") from error
+        # A daemon: a process that ends without closing loses nothing that was acknowledged, as if it were killed.
+        threading.Thread(target=self._work, name="store-log", daemon=True).start()
+        try:
+            return await self._call(self._open)
+        except sqlite3.Error as error:
+            await self.close()
+            raise Unavailable(
+                f"cannot open the store in {self._directory}: {error}; if it is damaged, restore a snapshot"
+            ) from error
+        except BaseException:
+            await self.close()
+            raise
+
+    def commit(self, batch: Batch, done: Callable[[Exception | None], None]) -> None:
+        self._submit(lambda: self._commit(batch), lambda _, error: done(error))
+
+    async def close(self) -> None:
+        if self._lock_fd < 0:
+            return
+        await self._call(self._close)
+        self._jobs.put(None)
+        os.close(self._lock_fd)
+        self._lock_fd = -1
+
+    # The thread, and the way there and back.
+
+    def _work(self) -> None:
+        while job := self._jobs.get():
+            job()
+
+    def _submit(self, work: Callable[[], T], done: Callable[[T | None, Exception | None], None]) -> None:
+        def job() -> None:
+            result, failure = None, None
+            try:
+                result = work()
+            except Exception as error:
+                failure = error
+            try:
+                self._loop.call_soon_threadsafe(done, result, failure)
+            except RuntimeError:
+                pass  # the loop is closed: there is nobody to tell
+
+        self._jobs.put(job)
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        finished: asyncio.Future[T] = self._loop.create_future()
+
+        def done(result: T | None, error: Exception | None) -> None:
+            if finished.done():
+                return
+            if error is not None:
+                finished.set_exception(error)
+            else:
+                finished.set_result(result)  # type: ignore[arg-type]  # it is a T where there is no error
+
+        self._submit(work, done)
+        return await finished
+
+    # On the thread.
+
+    def _open(self) -> State:
+        self._connection = connect(self._directory / "state.db")
+        return load(self._connection)
+
+    def _commit(self, batch: Batch) -> None:
+        connection = self._connection
+        assert connection is not None
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            write(connection, batch)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the database, made if need be. Raises `sqlite3.Error`, or `Unavailable` if it is not one of ours."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite gives its WAL the same mode
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        # Nobody else opens it, so SQLite need not coordinate through shared memory.
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if not application and not tables:
+            connection.executescript(f"BEGIN; {SCHEMA} COMMIT;")
+            return connection
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if application != APPLICATION_ID:
+            raise Unavailable(f"{path} is a database of another program")
+        if version != FORMAT:
+            raise Unavailable(f"{path} has format {version}, and this Pybernetes reads {FORMAT}: use the version that wrote it")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def load(connection: sqlite3.Connection) -> State:
+    """All of it."""
+    # Rows of a few KB lie across pages; mapped, they are read three times as fast as by a system call a page.
+    connection.execute(f"PRAGMA mmap_size = {MAP_BYTES}")
+    rows = connection.execute("SELECT key, value, create_revision, mod_revision, version, lease FROM entry")
+    entries = [Entry(*row) for row in rows]
+    connection.execute("PRAGMA mmap_size = 0")
+    leases: dict[int, int] = dict(connection.execute("SELECT id, ttl_s FROM lease").fetchall())
+    (deleted,) = connection.execute("SELECT revision FROM deleted").fetchone()
+    revision = max((entry.mod_revision for entry in entries), default=0)
+    return State(Revision(max(revision, deleted)), entries, leases)
+
+
+def write(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Put a batch into the tables, in a transaction of the caller's."""
+    rows: dict[int, Entry | None] = {}  # by create revision: the last state in the batch counts
+    for change in batch.changes:
+        if change.entry is not None:
+            rows[change.entry.create_revision] = change.entry
+        else:
+            assert change.previous is not None
+            rows[change.previous.create_revision] = None
+
+    connection.executemany(PUT, (row_of(entry) for entry in rows.values() if entry is not None))
+    gone = [(create_revision,) for create_revision, entry in rows.items() if entry is None]
+    if gone:
+        connection.executemany("DELETE FROM entry WHERE create_revision = ?", gone)
+        connection.execute("UPDATE deleted SET revision = ?", (batch.changes[-1].revision,))
+    for lease, ttl_s in batch.leases.items():
+        if ttl_s is None:
+            connection.execute("DELETE FROM lease WHERE id = ?", (lease,))
+        else:
+            connection.execute("INSERT OR REPLACE INTO lease (id, ttl_s) VALUES (?, ?)", (lease, ttl_s))
+
+
+def row_of(entry: Entry) -> tuple[int, str, bytes, int, int, int]:
+    return (entry.create_revision, entry.key, entry.value, entry.mod_revision, entry.version, entry.lease)
+
+
+def _lock(directory: Path) -> int:
+    """Take the store for this process. Raises `InUse`, which says by whom it is held."""
+    fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(fd, 32).decode(errors="replace").strip() or "unknown"
+        os.close(fd)
+        raise InUse(
+            f"the store in {directory} is in use by process {holder}: stop that one first, or choose another directory"
+        ) from None
+    os.truncate(fd, 0)
+    os.write(fd, f"{os.getpid()}\n".encode())
+    return fd
