@@ -87,5 +87,6 @@ def _without_collection(obj: Object) -> Object:
 
 def _refusal(user: User, missing: list[Object], problem: str) -> str:
     shown = "\n".join(sorted({described(rule) for rule in compacted(missing)}))
-    text = f'user "{user.name}" (groups={quoted(user.groups)}) is attempting to grant RBAC permissions not currently held:\n{shown}'
+    who = f'user "{user.name}" (groups={quoted(user.groups)})'
+    text = f"{who} is attempting to grant RBAC permissions not currently held:\n{shown}"
     return f"{text}; resolution errors: [{problem}]" if problem else text

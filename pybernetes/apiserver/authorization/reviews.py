@@ -115,7 +115,7 @@ def _selector(selector: Object | None) -> str:
         return str(raw)
     terms = []
     for requirement in selector.get("requirements") or ():
-        values = requirement.get("values") or ()
+        values: list[str] = requirement.get("values") or []
         if requirement.get("operator") == "In" and len(values) == 1:
             terms.append(f"{requirement['key']}={values[0]}")
         elif requirement.get("operator") == "NotIn" and len(values) == 1:

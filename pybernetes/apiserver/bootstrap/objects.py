@@ -1,7 +1,7 @@
 """The objects themselves, built from the tables beside this file (`tools/generate_bootstrap.py` writes them).
 
-`upstream_objects` is what upstream's API server makes of a new cluster, to the letter; `addon_objects` is what a cluster of ours
-needs besides, as kubeadm adds it.
+`upstream_objects` is what upstream's API server makes of a new cluster, to the letter; `addon_objects` is what a cluster of
+ours needs besides, as kubeadm adds it.
 """
 
 from __future__ import annotations

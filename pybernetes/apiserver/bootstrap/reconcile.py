@@ -37,9 +37,12 @@ class Repair:
     recreate: Object | None = None
 
 
-async def ensure(reader: Reader, writer: Writer, *, service_cidrs: Sequence[str] = ("10.96.0.0/16",)) -> None:
-    """What upstream's API server makes: system namespaces, RBAC, priority classes, flow control, the ServiceCIDR."""
-    await _ensure(upstream_objects(service_cidrs), reader, writer)
+async def ensure(reader: Reader, writer: Writer, *, service_cidr: str = "10.96.0.0/16") -> None:
+    """What upstream's API server makes: system namespaces, RBAC, priority classes, flow control, the ServiceCIDR.
+
+    `service_cidr`: as `--service-cluster-ip-range`, one or two ranges with a comma between.
+    """
+    await _ensure(upstream_objects(service_cidr.split(",")), reader, writer)
 
 
 async def ensure_cluster_addons(reader: Reader, writer: Writer) -> None:
