@@ -1,0 +1,41 @@
+"""`downwardAPI`: fields of the pod as files; labels and annotations follow their changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pybernetes.kubelet.environment import ConfigError, field_value, resource_value
+from pybernetes.kubelet.volumes.atomic_writer import File, write_atomically
+from pybernetes.kubelet.volumes.config_map import DEFAULT_MODE
+from pybernetes.kubelet.volumes.interface import Context, Kind, VolumeError
+from pybernetes.kubelet.volumes.mounts import mount_tmpfs
+from pybernetes.machinery.meta import Object
+
+
+def files_of(context: Context, source: Object, default_mode: int) -> dict[str, File]:
+    files = {}
+    for item in source.get("items") or ():
+        try:
+            if "fieldRef" in item:
+                text = field_value(
+                    context.pod, item["fieldRef"]["fieldPath"], pod_ips=context.pod_ips, host_ips=context.host_ips
+                )
+            else:
+                text = resource_value(context.pod, item["resourceFieldRef"], None, context.allocatable or {})
+        except ConfigError as error:
+            raise VolumeError(str(error)) from None
+        files[item["path"]] = File(text.encode(), item["mode"] if item.get("mode") is not None else default_mode)
+    return files
+
+
+async def set_up(context: Context, volume: Object, directory: Path) -> Path:
+    source = volume["downwardAPI"]
+    mode = source.get("defaultMode")
+    directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+    mount_tmpfs(directory)
+    files = files_of(context, source, DEFAULT_MODE if mode is None else mode)
+    write_atomically(directory, files, context.version, fs_group=context.fs_group)
+    return directory
+
+
+KIND = Kind("downwardAPI", "kubernetes.io~downward-api", set_up, refreshed=True, read_only=True)
