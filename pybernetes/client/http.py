@@ -199,8 +199,8 @@ class _Connection(asyncio.Protocol):
 
     __slots__ = (
         "_buffered", "_can_write", "_chunks", "_complete", "_error", "_has_head", "_head_bytes", "_head_waiter", "_header_map",
-        "_method", "_parser", "_paused", "_pool", "_transport", "_waiter", "answered", "exchanges", "idle_since", "lost",
-        "sent", "upgraded",
+        "_keep_alive", "_method", "_parser", "_paused", "_pool", "_transport", "_waiter", "answered", "exchanges", "idle_since",
+        "lost", "sent", "upgraded",
     )  # fmt: skip
 
     def __init__(self, pool: HttpTransport) -> None:
@@ -218,6 +218,7 @@ class _Connection(asyncio.Protocol):
         self._buffered = 0
         self._paused = False
         self._complete = False  # the answer has been parsed to its end
+        self._keep_alive = False  # and the server keeps the connection open
         self._error: ConnectionFailed | None = None
         self.exchanges = 0
         self.sent = False  # something of the current request has been written
@@ -231,7 +232,7 @@ class _Connection(asyncio.Protocol):
     async def request(self, method: str, head: bytes, body: bytes) -> Response:
         """Send, and wait for the head of the answer; its body is a stream over this connection."""
         self.exchanges += 1
-        self.sent = self.answered = self._complete = self._has_head = False
+        self.sent = self.answered = self._complete = self._has_head = self._keep_alive = False
         self._method = method
         self._header_map = {}
         self._head_bytes = 0
@@ -285,9 +286,8 @@ class _Connection(asyncio.Protocol):
 
     def finish(self) -> None:
         """The reader is done: pool the connection if the answer was whole and the server keeps it open."""
-        keep = self._complete and not self.lost and self._parser is not None and self._parser.should_keep_alive()
         self._parser = None
-        self._pool.released(self, reusable=keep and self._method != "HEAD")
+        self._pool.released(self, reusable=self._complete and self._keep_alive and not self.lost)
 
     def _failure(self) -> ConnectionFailed:
         return self._error or ConnectionFailed("the connection is closed")
@@ -427,6 +427,7 @@ class _Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._has_head and self._parser.get_status_code() != 101:
             self._complete = True
+            self._keep_alive = self._parser.should_keep_alive()  # the parser forgets it right after
             self._wake()
 
     def _upgrade(self, rest: bytes) -> None:

@@ -166,7 +166,8 @@ def to_yaml(value: Any, indent: str = "") -> str:
             lines.append(f"{indent}{key}:" + ("\n" + to_yaml(item, deeper) if nested else " " + to_yaml(item)))
         return "".join(line if line.endswith("\n") else line + "\n" for line in lines)
     if isinstance(value, list) and value:
-        return "".join(f"{indent}- " + to_yaml(item, indent + "  ").removeprefix(indent + "  ") for item in value)
+        items = (to_yaml(item, indent + "  ").removeprefix(indent + "  ") for item in value)
+        return "".join(f"{indent}- {item}" if item.endswith("\n") else f"{indent}- {item}\n" for item in items)
     if isinstance(value, str) and _PLAIN.fullmatch(value):
         return value
     return orjson.dumps(value).decode()

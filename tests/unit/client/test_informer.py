@@ -1,0 +1,171 @@
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from pybernetes.client.informer import CacheAltered, Informer, InformerFactory
+from pybernetes.client.transport import ConnectionFailed
+from pybernetes.machinery import errors
+from pybernetes.machinery.http.messages import Response
+
+
+@asynccontextmanager
+async def running(runner):
+    task = asyncio.create_task(runner.run())
+    try:
+        async with asyncio.timeout(5):
+            await runner.wait_synced()
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(condition):
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+def informer(client, clock, entropy, pods):
+    return Informer(client, pods, clock=clock, entropy=entropy, detect_mutations=True)
+
+
+@pytest.fixture
+def told(informer):
+    calls = []
+    informer.add_handler(
+        on_add=lambda obj: calls.append(("add", obj["metadata"]["name"])),
+        on_update=lambda old, new: calls.append(
+            ("update", old["metadata"]["resourceVersion"], new["metadata"]["resourceVersion"])
+        ),
+        on_delete=lambda obj: calls.append(("delete", obj["metadata"]["name"])),
+    )
+    return calls
+
+
+async def test_the_cache_follows_the_server(api, informer, told):
+    api.put_pod("a")
+    async with running(informer):
+        assert informer.synced
+        assert informer.get("default", "a")["kind"] == "Pod"
+        api.put_pod("b", "other")
+        api.put_pod("a", spec={})
+        api.remove_pod("a")
+        await until(lambda: len(told) == 4)
+    assert told == [("add", "a"), ("add", "b"), ("update", "1", "3"), ("delete", "a")]
+    assert informer.get("default", "a") is None
+    assert [pod["metadata"]["name"] for pod in informer.list("other")] == ["b"]
+
+
+async def test_after_a_lost_watch_nothing_is_missed_or_told_twice(api, informer, told):
+    api.put_pod("a")
+    async with running(informer):
+        api.cut()
+        api.put_pod("b")
+        await until(lambda: len(told) == 2)
+    assert told == [("add", "a"), ("add", "b")]
+
+
+async def test_expired_history_is_made_up_for_by_listing_again(api, informer, told):
+    api.put_pod("a")
+    api.put_pod("b")
+    async with running(informer):
+        api.cut()
+        api.remove_pod("a")
+        api.put_pod("b", spec={})
+        api.put_pod("c")
+        api.compacted = api.revision
+        await until(lambda: len(told) == 5)
+    assert told == [("add", "a"), ("add", "b"), ("delete", "a"), ("update", "2", "4"), ("add", "c")]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [ConnectionFailed("refused"), Response(403, {}), Response(500, {}, b"boom"), Response(200, {}, b"not JSON")],
+)
+async def test_failures_to_list_are_retried_with_growing_pauses(api, clock, informer, fault):
+    api.faults = [fault, fault if isinstance(fault, Exception) else Response(fault.status, {}, fault.body)]
+    async with running(informer):
+        assert len(clock.slept) >= 2
+        assert 0.8 <= clock.slept[0] <= 1.6 <= clock.slept[1] <= 3.2
+
+
+async def test_an_error_in_the_middle_of_a_watch_leads_to_a_fresh_list(api, informer, told):
+    async with running(informer):
+        api.faults = [Response(200, {}, b'{"type":"ERROR","object":{"code":500,"message":"x"}}\n')]
+        api.cut()
+        api.put_pod("a")
+        await until(lambda: told == [("add", "a")])
+
+
+async def test_a_late_handler_is_told_of_what_is_there(api, informer):
+    api.put_pod("a")
+    names = []
+    async with running(informer):
+        informer.add_handler(on_add=lambda obj: names.append(obj["metadata"]["name"]))
+        assert names == ["a"]
+
+
+async def test_an_index_gives_its_objects_as_they_change(api, informer):
+    informer.add_index("node", lambda pod: [node] if (node := pod.get("spec", {}).get("nodeName")) else [])
+    api.put_pod("a", spec={"nodeName": "n1"})
+    api.put_pod("b", spec={"nodeName": "n1"})
+    async with running(informer):
+        assert [pod["metadata"]["name"] for pod in informer.by_index("node", "n1")] == ["a", "b"]
+        api.put_pod("a", spec={"nodeName": "n2"})
+        api.remove_pod("b")
+        await until(lambda: not informer.by_index("node", "n1"))
+        assert [pod["metadata"]["name"] for pod in informer.by_index("node", "n2")] == ["a"]
+
+
+async def test_whoever_alters_a_cached_object_is_found_out(api, informer):
+    api.put_pod("a")
+    async with running(informer) as task:
+        informer.get("default", "a")["metadata"]["labels"] = {"x": "y"}
+        api.put_pod("a", spec={})
+        await asyncio.wait((task,), timeout=5)
+        with pytest.raises(CacheAltered, match="Pod default/a"):
+            task.result()
+
+
+async def test_a_failing_handler_does_not_starve_the_others(api, informer, told, caplog):
+    informer.add_handler(on_add=lambda obj: 1 / 0)
+    informer.add_handler(on_add=lambda obj: told.append("after"))
+    api.put_pod("a")
+    async with running(informer):
+        assert told == [("add", "a"), "after"]
+
+
+async def test_a_transform_decides_what_is_kept(api, client, clock, entropy, pods):
+    informer = Informer(client, pods, clock=clock, entropy=entropy, transform=lambda pod: {"metadata": pod["metadata"]})
+    api.put_pod("a", spec={"big": "x"})
+    async with running(informer):
+        assert "spec" not in informer.get("default", "a")
+
+
+async def test_a_factory_shares_informers_and_starts_late_ones(api, client, clock, entropy, pods):
+    factory = InformerFactory(client, clock=clock, entropy=entropy)
+    first = factory.informer(pods)
+    api.put_pod("a", "x")
+    async with running(factory):
+        assert factory.informer(pods) is first
+        late = factory.informer(pods, namespace="x")
+        await asyncio.wait_for(late.wait_synced(), 5)
+        assert late is not first
+        assert late.get("x", "a")
+
+
+async def test_bookmarks_move_the_revision_to_watch_from(api, informer):
+    async with running(informer):
+        api.faults = [
+            Response(200, {}, b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"77"}}}\n'),
+            Response(503, {}, b"x"),
+        ]
+        api.cut()
+        await until(lambda: any("resourceVersion=77" in request.query for request in api.requests))
+
+
+def test_the_errors_that_mean_listing_again_are_both_410():
+    assert errors.Expired.code == errors.Gone.code == 410
