@@ -45,7 +45,7 @@ def components(layout: Layout, address: ApiAddress) -> tuple[Component, ...]:
         ),
         Component("scheduler", _scheduler(layout), "https://127.0.0.1:10259/healthz", address="https://127.0.0.1:10259"),
         Component("proxy", _proxy(layout, address), "http://127.0.0.1:10256/healthz", address="http://127.0.0.1:10256"),
-        Component("dns", _dns(layout, address), "", address=f"dns://{address.node_ip}:{DNS_PORT}"),
+        Component("dns", _dns(layout, address), "http://127.0.0.1:10054/readyz", address=f"dns://{address.node_ip}:{DNS_PORT}"),
     )
 
 
