@@ -1,0 +1,34 @@
+"""DefaultTolerationSeconds: a pod stays five minutes on a node that fails, unless it says otherwise."""
+
+from __future__ import annotations
+
+from pybernetes.apiserver.admission.interface import AdmissionPlugin, AdmissionRequest, Operation
+from pybernetes.machinery.meta import Object
+from pybernetes.machinery.resources import PODS
+from pybernetes.machinery.tolerations import NO_EXECUTE, TAINT_NOT_READY, TAINT_UNREACHABLE
+
+TOLERATION_S = 300
+TAINTS = (TAINT_NOT_READY, TAINT_UNREACHABLE)
+
+
+class DefaultTolerationSeconds(AdmissionPlugin):
+    name = "DefaultTolerationSeconds"
+
+    async def admit(self, request: AdmissionRequest) -> None:
+        pod = request.object
+        if request.resource != PODS or request.subresource or pod is None:
+            return
+        if request.operation not in (Operation.CREATE, Operation.UPDATE):
+            return
+        tolerations = list(pod["spec"].get("tolerations") or ())
+        missing = [taint for taint in TAINTS if not any(_speaks_of(toleration, taint) for toleration in tolerations)]
+        if missing:
+            pod["spec"]["tolerations"] = tolerations + [_default(taint) for taint in missing]
+
+
+def _speaks_of(toleration: Object, taint: str) -> bool:
+    return toleration.get("key", "") in ("", taint) and toleration.get("effect", "") in ("", NO_EXECUTE)
+
+
+def _default(taint: str) -> Object:
+    return {"effect": NO_EXECUTE, "key": taint, "operator": "Exists", "tolerationSeconds": TOLERATION_S}
