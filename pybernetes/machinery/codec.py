@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from pybernetes.machinery import json_text
-from pybernetes.machinery.errors import BadRequest, UnsupportedMediaType
+from pybernetes.machinery.errors import BadRequest, DecodeError, UnsupportedMediaType
 from pybernetes.machinery.meta import Object
 
 JSON: Final = "application/json"
@@ -23,14 +23,6 @@ _YAML_TYPES: Final = frozenset({YAML, "text/yaml", "application/x-yaml", "text/x
 _SUMMARY_BYTES: Final = 30
 _TYPE_STRUCT: Final = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 _GO_NAMES: Final = {list: "array", str: "string", bool: "bool", int: "number", float: "number", type(None): "null"}
-
-
-class DecodeError(BadRequest):
-    """A body that is no object. `why` is Go's sentence alone, for callers that must wrap it differently (patches)."""
-
-    def __init__(self, message: str, why: str) -> None:
-        super().__init__(message)
-        self.why = why
 
 
 def media_type(content_type: str) -> str:
@@ -128,7 +120,7 @@ def dumps(value: Any) -> bytes:
 # (the word inside a comment, say) costs only time.
 _NEEDS_CARE: Final = re.compile(
     rb"""(?<![\w.\-/])(?:[yYnN]|yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF)(?![\w.\-/])   # YAML 1.1 booleans
-    | (?<![\w.])[-+]?0[0-9xXoObB_]                          # octal and other bases
+    | (?<![\w.\-])(?<!\d:)[-+]?0[0-9xXoObB_]                # octal and other bases
     | [0-9]_[0-9_]* | [0-9]{16,}                            # digit separators; numbers beyond 64 bits
     | [0-9]\.0*(?![\w.]) | [0-9][eE][-+]?[0-9]              # whole floats, which are JSON integers in Go
     | \.(?:inf|Inf|INF|nan|NaN|NAN)

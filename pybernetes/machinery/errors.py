@@ -80,6 +80,14 @@ class BadRequest(StatusError):
     reason, code = "BadRequest", 400
 
 
+class DecodeError(BadRequest):
+    """A body that is no object of its kind. `why` is Go's sentence alone, for callers that wrap it differently (patches)."""
+
+    def __init__(self, message: str, why: str) -> None:
+        super().__init__(message)
+        self.why = why
+
+
 class Unauthorized(StatusError):
     reason, code = "Unauthorized", 401
 
