@@ -154,8 +154,13 @@ class Declared:
 
 # Indexes and wakes that many share.
 
+NAMESPACE = "namespace"
 CONTROLLED = "controller-uid"
 ORPHANS = "orphans"
+
+
+def by_namespace(resource: Resource) -> Index:
+    return Index(resource, NAMESPACE, lambda obj: (namespace_of(obj),))
 
 
 def owned_indexes(resource: Resource) -> tuple[Index, ...]:

@@ -69,7 +69,8 @@ class Manager:
         self.options = options or Options()
         self._informers = InformerFactory(client, clock=clock, entropy=entropy, detect_mutations=detect_mutations)
         self._recorders: dict[str, EventRecorder] = {}
-        self._full: set[Resource] = set()  # resources whose objects are cached whole
+        # Those whose objects are cached whole, by (group, version, plural): discovery describes a resource in more words.
+        self._full: dict[tuple[str, str, str], Resource] = {}
         context = Context(self.options, clock, entropy)
         built = [each.build(context) for each in controllers if enabled(each, self.options.controllers)]
         self._loops = [each for each in built if isinstance(each, OwnLoop)]
@@ -82,11 +83,11 @@ class Manager:
         return [worker.controller.name for worker in self._workers] + [loop.name for loop in self._loops]
 
     def informer(self, resource: Resource) -> Informer:
-        self._full.add(resource)
-        return self._informers.informer(resource, transform=_without_managed_fields)
+        known = self._full.setdefault((resource.group, resource.version, resource.plural), resource)
+        return self._informers.informer(known, transform=_without_managed_fields)
 
     def metadata_informer(self, resource: Resource) -> Informer:
-        if resource in self._full:
+        if (resource.group, resource.version, resource.plural) in self._full:
             return self.informer(resource)
         return self._informers.informer(resource, transform=_metadata_only)
 
