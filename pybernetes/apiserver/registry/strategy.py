@@ -134,6 +134,7 @@ class Strategy:
     prepare_for_create: Callable[[Context, Object], None] = _nothing
     prepare_for_update: Callable[[Context, Object, Object], None] = _nothing  # new, old
     validate: Callable[[Object], Iterable[FieldError]] = _no_errors
+    validate_create: Callable[[Object], Iterable[FieldError]] = _no_errors  # on creation only, after `validate`
     validate_update: Callable[[Object, Object], Iterable[FieldError]] = _no_errors  # new, old; `validate` ran before
     warnings: Callable[[Object, Object | None], Sequence[str]] = _no_warnings
     deprecation: str = ""  # a warning that goes with every answer of this resource
