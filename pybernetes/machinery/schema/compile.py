@@ -248,6 +248,8 @@ def _node(node: Node, keeps_zero: bool) -> Conformer:
             return _integer(_INT64, keeps_zero)
         case Kind.LIST:
             assert node.item is not None
+            if node.item.kind == Kind.STRUCT and not node.item.alternative:
+                return _list_of_structs(node.item.struct_name)
             return _text_list if node.item.kind == Kind.STRING else _list(_node(node.item, keeps_zero=True))
         case Kind.MAP:
             assert node.item is not None
@@ -285,29 +287,58 @@ def _node_in_map(node: Node) -> Conformer:
 
 def _later(name: str) -> Conformer:
     """The conformer of a struct, compiled when it first meets a value: types are recursive, and most are never used."""
-
     compiled: Conformer | None = None
 
-    def compile_and_conform(parent: Any, key: Any, value: Any) -> bool:
+    def conform(parent: Any, key: Any, value: Any) -> bool:
         nonlocal compiled
         if compiled is None:
             compiled = conformer(struct(name))
         return compiled(parent, key, value)
 
-    return compile_and_conform
+    return conform
 
 
+def _later_field(handlers: dict[str, Conformer], field: str, name: str) -> Conformer:
+    """As `_later`; puts the compiled function into its own place, so that later calls go there directly."""
+
+    def conform(parent: Any, key: Any, value: Any) -> bool:
+        handlers[field] = compiled = conformer(struct(name))
+        return compiled(parent, key, value)
+
+    return conform
+
+
+def _list_of_structs(name: str) -> Conformer:
+    compiled: Conformer | None = None
+
+    def conform(parent: Any, key: Any, value: Any) -> bool:
+        nonlocal compiled
+        if type(value) is not list:
+            if value is None:
+                return True
+            raise Unfit
+        if compiled is None:
+            compiled = conformer(struct(name))
+        for element in value:
+            if compiled(None, None, element):
+                raise Unfit
+        return not value
+
+    return conform
+
+
+# The defaults of parameters are the fastest names that Python has.
 _SOURCE: Final = """
-def conform_{name}(parent, key, value):
+def conform_{name}(parent, key, value, plain=PLAIN.get, handlers=HANDLERS.get):
     if type(value) is not dict:
         if value is None:
             return True
         raise Unfit
     dropped = None
     for name, content in value.items():
-        if content and type(content) is PLAIN.get(name):
+        if content and type(content) is plain(name):
             continue
-        handler = HANDLERS.get(name)
+        handler = handlers(name)
         if handler is None:
             raise Unfit
         if handler(value, name, content):
@@ -333,7 +364,10 @@ def conformer(structure: Struct) -> Conformer:
             plain[name] = str
         elif field.node.kind == Kind.BOOLEAN:
             plain[name] = bool
-        handlers[name] = _handler(field)
+        if field.node.kind == Kind.STRUCT and not field.node.alternative:
+            handlers[name] = _later_field(handlers, name, field.node.struct_name)
+        else:
+            handlers[name] = _handler(field)
     additions = [f"    if {name!r} not in value: value[{name!r}] = {zero!r}" for name, zero in zero_values(structure).items()]
     source = _SOURCE.format(name=structure.go_name, additions="\n".join(additions))
     namespace: dict[str, Any] = {"Unfit": Unfit, "PLAIN": plain, "HANDLERS": handlers}
