@@ -51,4 +51,3 @@ class Options:
     concurrent_service_endpoint_syncs: int = 5
     concurrent_namespace_syncs: int = 10
     concurrent_gc_syncs: int = 20
-    concurrent_serviceaccount_token_syncs: int = 5
