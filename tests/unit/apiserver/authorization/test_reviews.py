@@ -1,0 +1,84 @@
+"""The access reviews, as recorded from upstream."""
+
+import pytest
+
+from pybernetes.apiserver.attributes import User
+from pybernetes.apiserver.authorization import build
+from pybernetes.apiserver.authorization.reviews import (
+    local_subject_access_review,
+    self_subject_access_review,
+    self_subject_rules_review,
+    subject_access_review,
+)
+from pybernetes.apiserver.bootstrap import ensure
+from pybernetes.machinery import errors
+
+
+@pytest.fixture
+async def authorizer(cluster):
+    await ensure(cluster, cluster)
+    return build(["Node", "RBAC"], cluster)
+
+
+def review(**spec):
+    return {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "metadata": {}, "spec": spec}
+
+
+async def test_an_allowed_access_says_by_what(authorizer):
+    asked = {"path": "/openapi/v2", "verb": "get"}
+    answer = await subject_access_review(
+        review(user="x", groups=["system:authenticated"], nonResourceAttributes=asked), authorizer
+    )
+    assert answer["status"] == {
+        "allowed": True,
+        "reason": 'RBAC: allowed by ClusterRoleBinding "system:discovery" of ClusterRole "system:discovery" '
+        'to Group "system:authenticated"',
+    }
+
+
+async def test_a_refused_access_says_nothing_else_and_empty_texts_are_dropped(authorizer):
+    asked = {"group": "", "resource": "pods", "verb": "get", "namespace": "ns"}
+    answer = await subject_access_review(review(user="x", resourceAttributes=asked), authorizer)
+    assert answer["status"] == {"allowed": False}
+    assert answer["spec"]["resourceAttributes"] == {"resource": "pods", "verb": "get", "namespace": "ns"}
+    answer = await self_subject_access_review(
+        review(resourceAttributes={**asked, "resource": "*"}), User("root", groups=("system:masters",)), authorizer
+    )
+    assert answer["status"] == {"allowed": True}
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        ({}, "[spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be "
+             'specified, spec.user: Invalid value: "": at least one of user or group must be specified]'),
+        ({"user": "x", "nonResourceAttributes": {}, "resourceAttributes": {}},
+         'spec.nonResourceAttributes: Invalid value: {"Path":"","Verb":""}: '
+         "cannot be specified in combination with resourceAttributes"),
+    ],
+)  # fmt: skip
+async def test_a_review_of_nothing_is_invalid(authorizer, spec, problem):
+    with pytest.raises(errors.Invalid) as refused:
+        await subject_access_review(review(**spec), authorizer)
+    assert refused.value.message == f'.authorization.k8s.io "" is invalid: {problem}'
+
+
+async def test_a_local_review_asks_about_its_own_namespace(authorizer):
+    with pytest.raises(errors.Invalid, match="must match metadata.namespace"):
+        asked = {"resource": "pods", "verb": "get", "namespace": "other"}
+        await local_subject_access_review(review(user="x", resourceAttributes=asked), "ns", authorizer)
+
+
+async def test_rules_are_listed_and_what_is_not_listable_is_said(authorizer):
+    asked = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": "ns"}}
+    status = self_subject_rules_review(asked, User("x", groups=("system:authenticated",)), authorizer)["status"]
+    assert status["incomplete"] is False
+    assert {"verbs": ["create"], "apiGroups": ["authentication.k8s.io"], "resources": ["selfsubjectreviews"]} in (
+        status["resourceRules"]
+    )
+    assert any("/version" in rule["nonResourceURLs"] for rule in status["nonResourceRules"])
+    node = User("system:node:a", groups=("system:nodes", "system:authenticated"))
+    status = self_subject_rules_review(asked, node, authorizer)["status"]
+    assert (status["incomplete"], status["evaluationError"]) == (True, "node authorizer does not support user rule resolution")
+    with pytest.raises(errors.BadRequest, match="no namespace on request"):
+        self_subject_rules_review({**asked, "spec": {}}, node, authorizer)
