@@ -141,6 +141,7 @@ class Strategy:
 
     bumps_generation: bool = False  # metadata.generation: 1, then +1 whenever more than metadata and status changed
     has_status: bool = False  # status is dropped on create, kept on update, and written through /status alone
+    status_on_create: bool = False  # status may be given on creation, too (nodes)
     prepare_for_status_update: Callable[[Context, Object, Object], None] = _nothing
     validate_status_update: Callable[[Object, Object], Iterable[FieldError]] = _no_errors
     subresource_updates: Mapping[str, SubresourceUpdate] = field(default_factory=dict)
@@ -150,6 +151,8 @@ class Strategy:
 
     begin_create: Callable[[Context, Object], Awaitable[None]] = _nothing_async
     begin_update: Callable[[Context, Object, Object], Awaitable[None]] = _nothing_async
+    # Releases what the old object held and the new one does not; (new, old) after the write, (old, new) after one that failed.
+    after_update: Callable[[Context, Object, Object], Awaitable[None]] = _nothing_async
     after_delete: Callable[[Context, Object], Awaitable[None]] = _nothing_async  # also after a create that failed
     # Seconds of grace for this deletion (0: at once), given the object and the DeleteOptions; None: this kind has no grace.
     grace_period: Callable[[Context, Object, Object], int] | None = None

@@ -1,40 +1,16 @@
 """Defaulting of pod specs (API reference, PodSpec, Container, Volume; upstream's values).
 
-Also what Go's encoding does to zero values: fields that are not pointers in upstream's types vanish when they are empty.
+Objects come here as the schema engine has conformed them: no nulls, no empty values of fields that are not pointers,
+quantities in canonical form.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-from pybernetes.apiserver.registry import quantities
 from pybernetes.machinery.meta import Object
-
-_SPEC_OMIT = frozenset((
-    "hostNetwork", "hostPID", "hostIPC", "nodeName", "hostname", "subdomain", "serviceAccountName", "serviceAccount",
-    "priorityClassName", "schedulerName", "nodeSelector", "imagePullSecrets", "volumes", "initContainers", "tolerations",
-    "ephemeralContainers", "hostAliases", "readinessGates", "topologySpreadConstraints", "schedulingGates", "resourceClaims",
-    "overhead", "dnsPolicy", "restartPolicy",
-))  # fmt: skip
-_CONTAINER_OMIT = frozenset((
-    "command", "args", "workingDir", "ports", "envFrom", "env", "volumeMounts", "volumeDevices", "stdin", "stdinOnce", "tty",
-    "resizePolicy", "restartPolicyRules", "image", "imagePullPolicy", "terminationMessagePath", "terminationMessagePolicy",
-    "targetContainerName",
-))  # fmt: skip
-_PROBE_OMIT = frozenset(("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"))
-_MOUNT_OMIT = frozenset(("readOnly", "subPath", "subPathExpr"))
-_TOLERATION_OMIT = frozenset(("key", "operator", "value", "effect"))
-
-
-def omit_empty(obj: Object, names: frozenset[str]) -> None:
-    """Delete those of the fields that are empty, zero or false."""
-    for name in [name for name, value in obj.items() if not value and name in names]:
-        del obj[name]
 
 
 def set_pod_spec(spec: Object) -> None:
     """`v1.PodSpec`, in a pod or in a template."""
-    omit_empty(spec, _SPEC_OMIT)
     put = spec.setdefault
     put("restartPolicy", "Always")
     put("dnsPolicy", "ClusterFirst")
@@ -48,12 +24,6 @@ def set_pod_spec(spec: Object) -> None:
     for field in ("initContainers", "containers", "ephemeralContainers"):
         for container in spec.get(field) or ():
             set_container(container)
-    for toleration in spec.get("tolerations") or ():
-        omit_empty(toleration, _TOLERATION_OMIT)
-    if "overhead" in spec:
-        quantities.canonicalize(spec["overhead"])
-    if "resources" in spec:
-        _set_resources(spec["resources"])
 
 
 def mirror_service_account(spec: Object) -> None:
@@ -65,23 +35,17 @@ def mirror_service_account(spec: Object) -> None:
 
 def set_container(container: Object) -> None:
     """Containers of all three sorts."""
-    omit_empty(container, _CONTAINER_OMIT)
     put = container.setdefault
     if "imagePullPolicy" not in container:
         container["imagePullPolicy"] = default_pull_policy(container.get("image", ""))
     put("terminationMessagePath", "/dev/termination-log")
     put("terminationMessagePolicy", "File")
-    resources = put("resources", {})
-    if resources:
-        _set_resources(resources)
+    put("resources", {})
     for port in container.get("ports") or ():
         if not port.get("protocol"):
             port["protocol"] = "TCP"
-        omit_empty(port, _PORT_OMIT)
     for env in container.get("env") or ():
         _set_env(env)
-    for mount in container.get("volumeMounts") or ():
-        omit_empty(mount, _MOUNT_OMIT)
     for name in ("livenessProbe", "readinessProbe", "startupProbe"):
         probe = container.get(name)
         if probe is not None:
@@ -91,9 +55,6 @@ def set_container(container: Object) -> None:
         for handler in (lifecycle.get("postStart"), lifecycle.get("preStop")):
             if handler and handler.get("httpGet") is not None:
                 _set_http_get(handler["httpGet"])
-
-
-_PORT_OMIT = frozenset(("name", "hostPort", "hostIP"))
 
 
 def default_pull_policy(image: str) -> str:
@@ -106,18 +67,7 @@ def default_pull_policy(image: str) -> str:
     return "IfNotPresent"
 
 
-def _set_resources(resources: Object) -> None:
-    for field in ("limits", "requests"):
-        found = resources.get(field)
-        if found:
-            quantities.canonicalize(found)
-        elif found is not None:
-            del resources[field]
-
-
 def _set_env(env: Object) -> None:
-    if "value" in env and not env["value"]:
-        del env["value"]
     source = env.get("valueFrom")
     if source:
         if source.get("fieldRef") is not None:
@@ -130,11 +80,10 @@ def _set_env(env: Object) -> None:
 
 def set_resource_field(selector: Object) -> None:
     """The divisor is shown even where it is zero, which means one."""
-    selector["divisor"] = quantities.canonical(selector.get("divisor", "0"))
+    selector.setdefault("divisor", "0")
 
 
 def _set_probe(probe: Object) -> None:
-    omit_empty(probe, _PROBE_OMIT)
     put = probe.setdefault
     put("timeoutSeconds", 1)
     put("periodSeconds", 10)
@@ -192,11 +141,6 @@ def _projected(source: Object) -> None:
             _downward_items(part["downwardAPI"])
 
 
-def _empty_dir(source: Object) -> None:
-    if source.get("sizeLimit") is not None:
-        source["sizeLimit"] = quantities.canonical(source["sizeLimit"])
-
-
 def _host_path(source: Object) -> None:
     source.setdefault("type", "")
 
@@ -238,15 +182,11 @@ def _image(source: Object) -> None:
 def set_claim_spec(spec: Object) -> None:
     """`v1.PersistentVolumeClaimSpec`."""
     spec.setdefault("volumeMode", "Filesystem")
-    resources: Any = spec.setdefault("resources", {})
-    if resources:
-        _set_resources(resources)
+    spec.setdefault("resources", {})
 
 
 _VOLUME_DEFAULTS = {
-    "secret": _mode, "configMap": _mode, "downwardAPI": _downward, "projected": _projected, "emptyDir": _empty_dir,
+    "secret": _mode, "configMap": _mode, "downwardAPI": _downward, "projected": _projected,
     "hostPath": _host_path, "iscsi": _iscsi, "rbd": _rbd, "azureDisk": _azure_disk, "scaleIO": _scale_io,
     "ephemeral": _ephemeral, "image": _image,
 }  # fmt: skip
-# Persistent volumes hold the same sources.
-set_volume_source = set_volume

@@ -10,19 +10,13 @@ from pybernetes.machinery import labels
 from pybernetes.machinery.errors import BadRequest, FieldError
 from pybernetes.machinery.meta import Object
 
-_METADATA_OMIT = frozenset(
-    ("name", "namespace", "generateName", "labels", "annotations", "finalizers", "ownerReferences", "creationTimestamp")
-)
-
 
 def set_template(owner: Object) -> None:
     """`template` of the owner's spec; Go shows both of its parts even where they are empty."""
     template = owner.setdefault("template", {})
     if template is None:
         template = owner["template"] = {}
-    metadata = template.setdefault("metadata", {})
-    if metadata:
-        defaults.omit_empty(metadata, _METADATA_OMIT)
+    template.setdefault("metadata", {})
     pod_spec = template.setdefault("spec", {})
     defaults.set_pod_spec(pod_spec)
 
