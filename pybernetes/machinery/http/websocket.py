@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 
 from wsproto.connection import Connection, ConnectionState, ConnectionType
-from wsproto.events import BytesMessage, CloseConnection, Message, Ping, Pong, TextMessage
+from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from pybernetes.machinery.entropy import Entropy
@@ -64,7 +64,7 @@ class WebSocket:
             else:
                 assert isinstance(event, Pong)
 
-    def _add(self, event: Message) -> None:
+    def _add(self, event: BytesMessage | TextMessage) -> None:
         part = event.data.encode() if isinstance(event.data, str) else bytes(event.data)
         self._parts.append(part)
         self._size += len(part)

@@ -1,0 +1,140 @@
+"""The API server as a process: its store, its certificates, its socket, and the Service by which pods find it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from pybernetes.apiserver.authentication import Options as AuthenticationOptions
+from pybernetes.apiserver.kubernetes_service import keep_kubernetes_service
+from pybernetes.apiserver.options import Options
+from pybernetes.apiserver.proxying import Kubelets
+from pybernetes.apiserver.server import ApiServer, Config
+from pybernetes.machinery.clock import Clock, SystemClock
+from pybernetes.machinery.entropy import SystemEntropy
+from pybernetes.machinery.http.server import Server
+from pybernetes.machinery.http.tls import server_context
+from pybernetes.machinery.log import logger
+from pybernetes.store.embedded import EmbeddedStore, SqliteLog
+
+log = logger("apiserver")
+
+
+async def run(options: Options) -> None:
+    """Serve until cancelled; then end streams, finish what is under way, close the store."""
+    clock, entropy = SystemClock(), SystemEntropy()
+    files = complete_files(options, clock)
+    store = await EmbeddedStore.open(SqliteLog(Path(options.data_dir)), clock=clock, entropy=entropy)
+    try:
+        address = options.advertise_address or default_address()
+        api = ApiServer(store, clock=clock, entropy=entropy, config=config(options, files, address))
+        http = Server(api.handle, clock=clock, body_limit=options.max_request_bytes)
+        context = server_context(files.certificate, files.key, files.client_ca or None)
+        await http.start(options.bind_address, options.secure_port, context)
+        log.info("Serving", address=f"{options.bind_address}:{http.port}")
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(api.run())
+                group.create_task(keep_kubernetes_service(api, address, options.secure_port, clock=clock, entropy=entropy))
+        finally:
+            await asyncio.shield(http.stop(options.shutdown_grace_s))
+            await api.close()
+    finally:
+        await store.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Certificates and keys, given or made."""
+
+    certificate: str
+    key: str
+    client_ca: str
+    service_account_key: str
+
+
+def config(options: Options, files: Files, address: str) -> Config:
+    issuer = options.service_account_issuer or ("https://kubernetes.default.svc.cluster.local",)
+    keys = options.service_account_key_file or (files.service_account_key,)
+    return Config(
+        authentication=AuthenticationOptions(
+            anonymous_auth=options.anonymous_auth,
+            token_auth_file=Path(options.token_auth_file) if options.token_auth_file else None,
+            enable_bootstrap_token_auth=options.enable_bootstrap_token_auth,
+            service_account_issuer=issuer,
+            service_account_key_file=tuple(Path(key) for key in keys),
+            service_account_signing_key_file=Path(files.service_account_key),
+            service_account_lookup=options.service_account_lookup,
+            service_account_max_token_expiration_s=options.service_account_max_token_expiration_s,
+            service_account_extend_token_expiration=options.service_account_extend_token_expiration,
+            api_audiences=options.api_audiences,
+        ),
+        authorization_modes=options.authorization_mode,
+        service_cidrs=options.service_cluster_ip_range,
+        node_port_range=options.service_node_port_range,
+        advertise_address=address,
+        secure_port=options.secure_port,
+        enable_admission_plugins=options.enable_admission_plugins,
+        disable_admission_plugins=options.disable_admission_plugins,
+        kubelets=Kubelets(
+            options.kubelet_client_certificate, options.kubelet_client_key, options.kubelet_certificate_authority,
+            options.kubelet_preferred_address_types,
+        ),
+        cluster_addons=options.cluster_addons,
+    )  # fmt: skip
+
+
+def complete_files(options: Options, clock: Clock) -> Files:
+    """The files named by flags; where none are, our own below the data directory (made once, kept).
+
+    Raises ValueError for a certificate without its key.
+    """
+    if bool(options.tls_cert_file) != bool(options.tls_private_key_file):
+        raise ValueError("--tls-cert-file and --tls-private-key-file go together")
+    directory = Path(options.data_dir) / "pki"
+    certificate, key, client_ca = options.tls_cert_file, options.tls_private_key_file, options.client_ca_file
+    if not certificate:
+        certificate, key = str(directory / "apiserver.crt"), str(directory / "apiserver.key")
+        client_ca = client_ca or str(directory / "ca.crt")
+        if not Path(certificate).exists():
+            _make_certificates(directory, options, clock)
+    signing_key = options.service_account_signing_key_file
+    if not signing_key:
+        from pybernetes.machinery import pki
+
+        signing_key = str(directory / "sa.key")
+        if not Path(signing_key).exists():
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            pki.write_private(Path(signing_key), pki.new_key_pem())
+    return Files(certificate, key, client_ca, signing_key)
+
+
+def _make_certificates(directory: Path, options: Options, clock: Clock) -> None:
+    """A CA, the serving certificate, and an administrator's client certificate (`admin.crt`, `admin.key`)."""
+    import ipaddress
+
+    from pybernetes.machinery import pki
+
+    now = clock.now()
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    authority = pki.Authority.create("kubernetes", now)
+    pki.KeyPair(authority.certificate_pem, authority.key_pem).save(directory / "ca.crt", directory / "ca.key")
+    service_ip = str(next(ipaddress.ip_network(options.service_cluster_ip_range[0]).hosts()))
+    names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "localhost")
+    addresses = {"127.0.0.1", "::1", service_ip, options.advertise_address or default_address()}
+    serving = authority.issue("kube-apiserver", (), names, sorted(addresses), usages=pki.SERVER, now=now)
+    serving.save(directory / "apiserver.crt", directory / "apiserver.key")
+    admin = authority.issue("kubernetes-admin", ("system:masters",), now=now)
+    admin.save(directory / "admin.crt", directory / "admin.key")
+
+
+def default_address() -> str:
+    """The address that packets to other machines leave from; loopback where there is no route."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # a documentation address: nothing is sent by connecting
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "127.0.0.1"

@@ -1,0 +1,49 @@
+"""One request under way, as the registry sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import ClassVar
+
+from pybernetes.apiserver.attributes import RequestInfo, User
+from pybernetes.apiserver.requests import DEFAULT_FORMAT, Format, negotiate
+from pybernetes.machinery.clock import Clock
+from pybernetes.machinery.entropy import Entropy
+from pybernetes.machinery.http.messages import Request
+
+
+class Call:
+    """The request, what it asks for, who asks; `warnings` go out with the answer."""
+
+    __slots__ = ("clock", "entropy", "format", "info", "query", "request", "user", "warnings")
+
+    PLAIN: ClassVar[Format] = DEFAULT_FORMAT  # compare by identity: the fast path
+
+    def __init__(
+        self, request: Request, info: RequestInfo, query: Mapping[str, str], user: User, clock: Clock, entropy: Entropy
+    ) -> None:
+        self.request = request
+        self.info = info
+        self.query = query
+        self.user = user
+        self.clock = clock
+        self.entropy = entropy
+        self.warnings: list[str] = []
+        self.format: Format = DEFAULT_FORMAT
+
+    def negotiate(self) -> None:
+        """Read the Accept header. Raises `NotAcceptable`."""
+        self.format = negotiate(self.request.headers.get("accept", ""))
+
+    @property
+    def include(self) -> str:
+        """What a Table's rows carry of their objects: None, Metadata (default), Object."""
+        return self.query.get("includeObject", "Metadata")
+
+    @property
+    def dry_run(self) -> bool:
+        return "dryRun" in self.query and bool(self.query["dryRun"])
+
+    def now(self) -> datetime:
+        return self.clock.now()

@@ -1,0 +1,319 @@
+"""The API server's picture of the store: every stored entry by resource, the recent changes, and who watches them.
+
+One watch on the store feeds it. A write through this server is answered only after the image has seen it (`reached`), and a
+read first makes sure that the image is as new as the store (`current`), so reads from the image are linearizable. The entries
+are the store's own, by reference: the image costs an index, not a copy.
+
+A `Table` is one stored resource: its entries in key order, a window of its last changes (for watches that start in the past),
+its watchers indexed by what they select, so that a change costs those who may want it and not all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import orjson
+
+from pybernetes.machinery.clock import Clock
+from pybernetes.machinery.log import logger
+from pybernetes.machinery.meta import Object
+from pybernetes.store.interface import Change, Compacted, Entry, Revision, Store, Unavailable
+
+log = logger("apiserver")
+
+ROOT = "/registry/"
+WINDOW_AGE_S = 75.0  # how long a change stays replayable (upstream's watch cache aims at the same)
+WINDOW_LIMIT = 10_000  # changes kept per resource, however young
+WINDOW_FLOOR = 100  # and kept, however old
+DECODED_LIMIT = 20_000  # decoded objects kept per resource for `Reader`
+
+
+class Event:
+    """One change of one object, and what the watchers need of it: computed once, when the first of them asks."""
+
+    __slots__ = ("change", "encoded", "fields", "labels", "old_fields", "old_labels", "seen_at")
+
+    def __init__(self, change: Change, seen_at: float) -> None:
+        self.change = change
+        self.seen_at = seen_at
+        self.encoded: dict[Any, bytes] = {}  # by (event type, representation)
+        self.labels: dict[str, str] | None = None
+        self.old_labels: dict[str, str] | None = None
+        self.fields: dict[str, str] = {}
+        self.old_fields: dict[str, str] = {}
+
+
+class Watcher(Protocol):
+    """Whoever is told of events. `index` says which can concern it at all: see `Table.watch`."""
+
+    def offer(self, event: Event) -> None:
+        """Take the event if it matches; must not block and must not raise."""
+        ...
+
+    def cut(self) -> None:
+        """Events may be missing from now on: end the watch."""
+        ...
+
+
+class Table:
+    """The entries of one stored resource, below `prefix` (which ends with "/")."""
+
+    def __init__(self, prefix: str, labels_of: Callable[[bytes], dict[str, str]] | None = None) -> None:
+        self.prefix = prefix
+        self.entries: dict[str, Entry] = {}
+        self.generation = Revision(0)  # revision of the last change
+        self.window: deque[Event] = deque()
+        self.window_start = Revision(0)  # changes after this revision are all in the window
+        # What a watcher selects at least: ("namespace", ns), ("key", key), (field, value), or None for all.
+        self._watchers: dict[tuple[str, str] | None, set[Watcher]] = {}
+        self._field_indexes: dict[str, tuple[Callable[[Object], str], int]] = {}
+        self._keys: list[str] = []
+        self._decoded: dict[str, tuple[Revision, Object]] = {}
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    # Reading
+
+    def slice(self, prefix: str, after: str = "") -> Sequence[str]:
+        """The keys that start with `prefix` and sort after `after`."""
+        keys = self._keys
+        start = bisect_right(keys, after) if after > prefix else bisect_left(keys, prefix)
+        if prefix == self.prefix and start == 0:
+            return keys
+        return keys[start : bisect_left(keys, prefix[:-1] + chr(ord(prefix[-1]) + 1))]
+
+    def decoded(self, entry: Entry) -> Object:
+        """The object of a current entry with its resourceVersion; shared, so never altered."""
+        known = self._decoded.get(entry.key)
+        if known is not None and known[0] == entry.mod_revision:
+            return known[1]
+        obj = decode(entry)
+        if len(self._decoded) >= DECODED_LIMIT:
+            self._decoded.clear()
+        self._decoded[entry.key] = (entry.mod_revision, obj)
+        return obj
+
+    # Feeding
+
+    def load(self, entries: Sequence[Entry], revision: Revision) -> None:
+        self.entries = {entry.key: entry for entry in entries}
+        self._keys = sorted(self.entries)
+        self._decoded.clear()
+        self.window.clear()
+        self.window_start = revision
+        self.generation = revision
+
+    def apply(self, change: Change, now: float) -> None:
+        key = change.key
+        if change.entry is None:
+            if self.entries.pop(key, None) is not None:
+                del self._keys[bisect_left(self._keys, key)]
+            self._decoded.pop(key, None)
+        else:
+            if key not in self.entries:
+                insort(self._keys, key)
+            self.entries[key] = change.entry
+        self.generation = change.revision
+        event = Event(change, now)
+        window = self.window
+        window.append(event)
+        while len(window) > WINDOW_FLOOR and (len(window) > WINDOW_LIMIT or window[0].seen_at < now - WINDOW_AGE_S):
+            self.window_start = window.popleft().change.revision
+        if self._watchers:
+            for watcher in self._concerned(event):
+                watcher.offer(event)
+
+    def _concerned(self, event: Event) -> Iterator[Watcher]:
+        change = event.change
+        watchers = self._watchers
+        found = watchers.get(None)
+        if found:
+            yield from tuple(found)
+        if len(watchers) == (1 if found else 0):
+            return
+        found = watchers.get(("key", change.key))
+        if found:
+            yield from tuple(found)
+        namespace = change.key[len(self.prefix) :].partition("/")[0]
+        found = watchers.get(("namespace", namespace))
+        if found:
+            yield from tuple(found)
+        for field, (read, _) in self._field_indexes.items():
+            old, new = change.previous, change.entry
+            values = {read(decode(entry)) for entry in (old, new) if entry is not None}
+            for value in values:
+                found = watchers.get((field, value))
+                if found:
+                    yield from tuple(found)
+
+    # Watching
+
+    def watch(self, watcher: Watcher, index: tuple[str, str] | None, read: Callable[[Object], str] | None = None) -> None:
+        """Tell `watcher` of each event from now on that `index` does not rule out.
+
+        `index`: None for all, ("namespace", name), ("key", key), or (field, value) with `read` to find the field's value;
+        for a field, objects that had the value before the change count as well.
+        """
+        self._watchers.setdefault(index, set()).add(watcher)
+        if read is not None and index is not None:
+            _, users = self._field_indexes.get(index[0], (read, 0))
+            self._field_indexes[index[0]] = (read, users + 1)
+
+    def unwatch(self, watcher: Watcher, index: tuple[str, str] | None) -> None:
+        watchers = self._watchers.get(index)
+        if not watchers or watcher not in watchers:
+            return
+        watchers.discard(watcher)
+        if not watchers:
+            del self._watchers[index]
+        if index is not None and index[0] in self._field_indexes:
+            read, users = self._field_indexes[index[0]]
+            if users > 1:
+                self._field_indexes[index[0]] = (read, users - 1)
+            else:
+                del self._field_indexes[index[0]]
+
+    def since(self, revision: int) -> list[Event] | None:
+        """The events after that revision; None if some of them are forgotten."""
+        if revision < self.window_start:
+            return None
+        events: list[Event] = []
+        for event in reversed(self.window):
+            if event.change.revision <= revision:
+                break
+            events.append(event)
+        events.reverse()
+        return events
+
+    def cut_all(self) -> None:
+        for watchers in tuple(self._watchers.values()):
+            for watcher in tuple(watchers):
+                watcher.cut()
+
+    @property
+    def watcher_count(self) -> int:
+        return sum(len(watchers) for watchers in self._watchers.values())
+
+
+def decode(entry: Entry) -> Object:
+    """The stored object, its revision put in."""
+    obj: Object = orjson.loads(entry.value)
+    obj["metadata"]["resourceVersion"] = str(entry.mod_revision)
+    return obj
+
+
+class Image:
+    """All tables. `run` must be running for anything to move."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self.store = store
+        self.revision = Revision(0)
+        self._clock = clock
+        self._tables: dict[str, Table] = {}
+        self._waiters: dict[int, asyncio.Future[None]] = {}
+        self._started = asyncio.Event()
+
+    @property
+    def synced(self) -> bool:
+        return self._started.is_set()
+
+    def table(self, prefix: str) -> Table:
+        """The table for `/registry/<path>/`, made at first use (before `run`, or for a resource with nothing stored yet)."""
+        table = self._tables.get(prefix)
+        if table is None:
+            table = self._tables[prefix] = Table(prefix)
+            table.window_start = self.revision
+        return table
+
+    def drop(self, prefix: str) -> None:
+        """Forget a table; its watchers end."""
+        table = self._tables.pop(prefix, None)
+        if table is not None:
+            table.cut_all()
+
+    async def add(self, prefix: str) -> Table:
+        """A table for a resource that appears while running, filled with what is stored already."""
+        table = self._tables.get(prefix)
+        if table is None:
+            page = await self.store.range(prefix)
+            await self.reached(page.revision)
+            table = self.table(prefix)
+            if not table.entries:
+                # Later changes may have passed unrouted between the range and now: read what is there at this very revision.
+                page = await self.store.range(prefix, revision=self.revision)
+                table.load(page.entries, self.revision)
+        return table
+
+    async def wait_synced(self) -> None:
+        await self._started.wait()
+
+    async def current(self) -> Revision:
+        """Wait until the image is as new as the store is now; the revision it then has."""
+        revision = await self.store.revision()
+        if self.revision < revision:
+            await self.reached(revision)
+        return self.revision
+
+    async def reached(self, revision: int) -> None:
+        """Wait until every change up to `revision` is in the image."""
+        if self.revision >= revision:
+            return
+        waiter = self._waiters.get(revision)
+        if waiter is None:
+            waiter = self._waiters[revision] = asyncio.get_running_loop().create_future()
+        await asyncio.shield(waiter)
+
+    async def run(self) -> None:
+        """Load, then follow the store until cancelled; starts over when the store has forgotten where we were."""
+        while True:
+            try:
+                await self._load()
+                self._started.set()
+                await self._follow()
+            except Compacted:
+                log.warning("The store is ahead of the image; loading it anew", revision=self.revision)
+            except Unavailable:
+                log.warning("The store is unavailable; trying again")
+                await self._clock.sleep(1.0)
+            for table in self._tables.values():
+                table.cut_all()
+
+    async def _load(self) -> None:
+        page = await self.store.range(ROOT)
+        by_table: dict[str, list[Entry]] = {prefix: [] for prefix in self._tables}
+        for entry in page.entries:
+            table = self._route(entry.key)
+            if table is not None:
+                by_table[table.prefix].append(entry)
+        for prefix, entries in by_table.items():
+            self._tables[prefix].load(entries, page.revision)
+        self._advance(page.revision)
+
+    async def _follow(self) -> None:
+        async for change in self.store.watch(ROOT, from_revision=Revision(self.revision + 1)):
+            table = self._route(change.key)
+            if table is not None:
+                table.apply(change, self._clock.monotonic())
+            self._advance(change.revision)
+
+    def _route(self, key: str) -> Table | None:
+        """The table of a key: upstream's paths have one part (`pods`) or two (`services/specs`, `<group>/<plural>`)."""
+        first = key.find("/", len(ROOT)) + 1
+        table = self._tables.get(key[:first])
+        if table is None and first:
+            table = self._tables.get(key[: key.find("/", first) + 1])
+        return table
+
+    def _advance(self, revision: Revision) -> None:
+        self.revision = revision
+        waiters = self._waiters
+        if waiters:
+            for wanted in [number for number in waiters if number <= revision]:
+                waiter = waiters.pop(wanted)
+                if not waiter.done():
+                    waiter.set_result(None)

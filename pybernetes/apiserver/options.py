@@ -1,0 +1,40 @@
+"""The API server's command line: upstream's flag names and defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Flags; empty means "not given"."""
+
+    bind_address: str = "0.0.0.0"
+    secure_port: int = 6443
+    advertise_address: str = ""  # default: the address of the default route
+    data_dir: str = "/var/lib/pybernetes/store"  # of the embedded store, and of certificates that we make ourselves
+    tls_cert_file: str = ""
+    tls_private_key_file: str = ""
+    client_ca_file: str = ""
+    anonymous_auth: bool = True
+    token_auth_file: str = ""
+    enable_bootstrap_token_auth: bool = False
+    authorization_mode: tuple[str, ...] = ("Node", "RBAC")  # upstream's default, AlwaysAllow, is no good one
+    service_account_issuer: tuple[str, ...] = ()
+    service_account_key_file: tuple[str, ...] = ()
+    service_account_signing_key_file: str = ""
+    service_account_lookup: bool = True
+    service_account_max_token_expiration_s: int = 0
+    service_account_extend_token_expiration: bool = True
+    api_audiences: tuple[str, ...] = ()
+    service_cluster_ip_range: tuple[str, ...] = ("10.96.0.0/16",)
+    service_node_port_range: tuple[int, int] = (30000, 32767)
+    kubelet_client_certificate: str = ""
+    kubelet_client_key: str = ""
+    kubelet_certificate_authority: str = ""
+    kubelet_preferred_address_types: tuple[str, ...] = ("InternalIP", "ExternalIP", "Hostname", "InternalDNS", "ExternalDNS")
+    enable_admission_plugins: tuple[str, ...] = ()
+    disable_admission_plugins: tuple[str, ...] = ()
+    max_request_bytes: int = 3 * 1024 * 1024
+    shutdown_grace_s: float = 10.0
+    cluster_addons: bool = True

@@ -1,0 +1,158 @@
+"""Bodies of writes: objects, patches and options, and what is said of fields that nobody knows.
+
+Source: API concepts, "Field validation", "Patching"; KEP-2885.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import orjson
+
+from pybernetes.apiserver.calls import Call
+from pybernetes.apiserver.registry import metadata
+from pybernetes.apiserver.registry.kinds import Kind
+from pybernetes.machinery import codec
+from pybernetes.machinery.errors import BadRequest, FieldError, Invalid, StatusError, UnsupportedMediaType, invalid
+from pybernetes.machinery.meta import Object
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+_PATCHES = (JSON_PATCH, MERGE_PATCH, APPLY_PATCH, STRATEGIC_PATCH)
+
+_VALIDATIONS = ("Ignore", "Strict", "Warn", "")
+
+
+def field_validation(call: Call, options_kind: str) -> str:
+    """The `fieldValidation` parameter. Raises `Invalid`."""
+    wanted = call.query.get("fieldValidation", "")
+    if wanted not in _VALIDATIONS:
+        error = FieldError.not_supported("fieldValidation", wanted, ["", "Ignore", "Strict", "Warn"])
+        raise invalid("meta.k8s.io", options_kind, "", [error])
+    return wanted or "Warn"
+
+
+def read_object(call: Call, kind: Kind) -> Object:
+    """The object in the body: of this kind, conforming to its schema. Raises `BadRequest`, `UnsupportedMediaType`."""
+    creates = call.request.method == "POST"
+    validation = field_validation(call, "CreateOptions" if creates else "UpdateOptions")
+    resource = kind.resource
+    obj, duplicates = codec.decode(
+        call.request.body, call.request.headers.get("content-type", ""),
+        find_duplicates=validation != "Ignore", expected_kind=resource.kind,
+    )  # fmt: skip
+    metadata.check_type(obj, resource)
+    unknown = kind.schema.conform(obj)
+    found = [*(f'duplicate field "{path}"' for path in duplicates), *(f'unknown field "{path}"' for path in unknown)]
+    if found:
+        if validation == "Strict":
+            raise BadRequest(
+                f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
+                f"strict decoding error: {', '.join(found)}"
+            )
+        if validation == "Warn":
+            call.warnings += found
+    if not isinstance(obj.get("metadata"), dict):
+        obj["metadata"] = {}
+    return obj
+
+
+def patcher(call: Call, kind: Kind) -> Callable[[Object], Object]:
+    """What the patch in the body does to an object. Raises `UnsupportedMediaType`, `BadRequest`; the function `Invalid`."""
+    content_type = call.request.headers.get("content-type", "").partition(";")[0].strip()
+    if content_type == APPLY_PATCH:
+        raise UnsupportedMediaType("server-side apply is not served yet; use kubectl apply without --server-side")
+    if content_type not in _PATCHES:
+        accepted = ", ".join(_PATCHES)
+        raise UnsupportedMediaType(
+            f"the body of the request was in an unknown format - accepted media types include: {accepted}"
+        )
+    validation = field_validation(call, "PatchOptions")
+    try:
+        patch = codec.load_json(call.request.body)
+    except ValueError as error:
+        raise BadRequest(f"error decoding patch: {error}" if content_type == JSON_PATCH else str(error)) from error
+    if content_type == JSON_PATCH:
+        if not isinstance(patch, list):
+            raise BadRequest("error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch")
+    elif not isinstance(patch, dict):
+        raise BadRequest("json: cannot unmarshal array into Go value of type map[string]interface {}")
+
+    from pybernetes.machinery.patch import json_patch, merge, strategic
+
+    def change(current: Object) -> Object:
+        if content_type == JSON_PATCH:
+            assert isinstance(patch, list)
+            new = json_patch.apply(current, patch)
+        else:
+            assert isinstance(patch, dict)
+            if content_type == MERGE_PATCH:
+                new = merge.apply(current, patch)
+            else:
+                new = strategic.apply(kind.schema, current, patch)
+        if not isinstance(new, dict):
+            raise Invalid(f'{kind.resource.kind} "" is invalid: patch: the result is not an object')
+        return _conformed(call, kind, new, current, validation, shown=patch if content_type == STRATEGIC_PATCH else None)
+
+    return change
+
+
+def _conformed(call: Call, kind: Kind, new: Object, current: Object, validation: str, shown: Object | None) -> Object:
+    given = orjson.loads(orjson.dumps(new))
+    resource, meta = kind.resource, new.get("metadata")
+    if not isinstance(meta, dict):
+        raise Invalid(f'{resource.kind} "" is invalid: metadata: Required value')
+    if new.get("kind") != resource.kind or new.get("apiVersion") != resource.api_version:
+        metadata.check_type(new, resource)
+    try:
+        unknown = kind.schema.conform(given)
+    except StatusError as error:
+        raise _patch_invalid(new, shown, _detail(error)) from error
+    if unknown:
+        found = [f'unknown field "{path}"' for path in unknown]
+        if validation == "Strict":
+            raise _patch_invalid(new, shown, f"strict decoding error: {', '.join(found)}")
+        if validation == "Warn":
+            call.warnings += [text for text in found if text not in call.warnings]
+    result: Object = given
+    name, namespace = current["metadata"].get("name", ""), current["metadata"].get("namespace", "")
+    metadata.check_name(result, name)
+    metadata.check_namespace(result, resource, namespace)
+    return result
+
+
+def _detail(error: StatusError) -> str:
+    """The decoder's own words, without the sentence around them."""
+    return error.message.partition(": ")[2] or error.message
+
+
+def _patch_invalid(new: Object, shown: Object | None, detail: str) -> StatusError:
+    """Upstream shows the whole result, or (strategic) the patch as Go prints it, and knows no kind here."""
+    value = _go_map(shown) if shown is not None else orjson.dumps(new, option=orjson.OPT_SORT_KEYS).decode()
+    error = FieldError.invalid("patch", value, detail)
+    made = invalid("", "", "", [error])
+    made.status["message"] = made.message = f' "" is invalid: {error}'
+    return made
+
+
+def _go_map(value: object) -> str:
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{key}:{_go_map(value[key])}" for key in sorted(value)) + "]"
+    if isinstance(value, list):
+        return "[" + " ".join(_go_map(item) for item in value) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "<nil>" if value is None else str(value)
+
+
+def read_options(call: Call, kind: str, allowed: Sequence[str]) -> Object:
+    """DeleteOptions from the body and, over it, from the query. Raises `BadRequest`."""
+    options: Object = {}
+    if call.request.body:
+        options, _ = codec.decode(call.request.body, call.request.headers.get("content-type", ""), expected_kind=kind)
+    for name in allowed:
+        if name in call.query:
+            options[name] = call.query[name]
+    return options

@@ -1,0 +1,185 @@
+"""What the generic registry knows of one served resource: its strategy, where and how it is stored, and how stored bytes
+become an answer (design: "bytes first").
+
+A stored value starts `{"kind":K,"apiVersion":V,"metadata":{"name":…`. Going out, the revision is spliced in after `"metadata":{`;
+in a list the kind and apiVersion are left away. Only a version which is not the stored one is decoded and converted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import msgspec
+import orjson
+
+from pybernetes.apiserver.image import ROOT, Image, Table
+from pybernetes.apiserver.registry.strategy import Strategy
+from pybernetes.machinery import codec
+from pybernetes.machinery.errors import StatusError, already_exists, conflict, not_found
+from pybernetes.machinery.meta import Object, Resource
+from pybernetes.machinery.resources import SUBRESOURCES, Subresource
+from pybernetes.store.interface import Entry, Revision
+
+if TYPE_CHECKING:
+    from pybernetes.machinery.schema import Schema
+
+# Where upstream keeps what is not kept under its plural.
+STORAGE_PATHS = {
+    ("", "endpoints"): "services/endpoints",
+    ("", "nodes"): "minions",
+    ("", "replicationcontrollers"): "controllers",
+    ("", "services"): "services/specs",
+    ("apiextensions.k8s.io", "customresourcedefinitions"): "apiextensions.k8s.io/customresourcedefinitions",
+    ("apiregistration.k8s.io", "apiservices"): "apiregistration.k8s.io/apiservices",
+    ("networking.k8s.io", "ingresses"): "ingress",
+}
+MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
+
+
+class _Labelled(msgspec.Struct):
+    labels: dict[str, str] | None = None
+
+
+class _Metadata(msgspec.Struct):
+    metadata: _Labelled
+
+
+_METADATA = msgspec.json.Decoder(_Metadata)
+
+
+def labels_of(value: bytes) -> Mapping[str, str]:
+    """The labels of stored bytes, nothing else decoded."""
+    return _METADATA.decode(value).metadata.labels or {}
+
+
+class Kind:
+    """One served resource. `storage` is the one that is written: itself, unless another version is stored."""
+
+    def __init__(self, strategy: Strategy, image: Image, storage: Kind | None = None) -> None:
+        resource = strategy.resource
+        self.resource = resource
+        self.strategy = strategy
+        self.subresources: Mapping[str, Subresource] = SUBRESOURCES.get(resource, {})
+        self.storage: Kind = storage or self
+        self.prefix = f"{ROOT}{storage_path(strategy)}/"
+        self.table: Table = image.table(self.prefix)
+        self.list_head = f'{{"kind":"{resource.kind}List","apiVersion":"{resource.api_version}","metadata":'.encode()
+        self._head = f'{{"kind":"{resource.kind}","apiVersion":"{resource.api_version}","metadata":{{'.encode()
+
+    @property
+    def has_status(self) -> bool:
+        """Whether status has its own way in."""
+        return self.strategy.has_status or "status" in self.subresources
+
+    @property
+    def converts(self) -> bool:
+        return self.storage is not self
+
+    @cached_property
+    def schema(self) -> Schema:
+        try:
+            from pybernetes.machinery.schema import schema_for
+        except ImportError:  # TEMPORARY
+
+            class _Anything:
+                def conform(self, obj: Object) -> list[str]:
+                    return []
+
+            return _Anything()  # type: ignore[return-value]
+
+        return schema_for(self.resource.gvk)
+
+    def key(self, namespace: str, name: str) -> str:
+        return f"{self.prefix}{namespace}/{name}" if self.resource.namespaced else self.prefix + name
+
+    def scope(self, namespace: str) -> str:
+        """The key prefix of a namespace's objects, or of all."""
+        return f"{self.prefix}{namespace}/" if namespace and self.resource.namespaced else self.prefix
+
+    def names(self, key: str) -> tuple[str, str]:
+        """(namespace, name) of a key."""
+        namespace, _, name = key[len(self.prefix) :].rpartition("/")
+        return namespace, name
+
+    # Out
+
+    def served(self, entry: Entry, revision: Revision | None = None) -> bytes:
+        """The object as JSON in the served version, at its own revision or (deleted) at the one given."""
+        value, number = entry.value, revision or entry.mod_revision
+        if not self.converts:
+            head = self._head
+            if value.startswith(head):
+                return b'%b"resourceVersion":"%d",%b' % (head, number, value[len(head) :])
+        return orjson.dumps(self.object(entry, revision))
+
+    def item(self, entry: Entry) -> bytes:
+        """The object as an item of a list: built-in lists give no kind and apiVersion per item."""
+        value = entry.value
+        if not self.converts:
+            head = self._head
+            if value.startswith(head):
+                return b'{"metadata":{"resourceVersion":"%d",%b' % (entry.mod_revision, value[len(head) :])
+        obj = self.object(entry)
+        del obj["kind"], obj["apiVersion"]
+        return orjson.dumps(obj)
+
+    def object(self, entry: Entry, revision: Revision | None = None) -> Object:
+        """A fresh object in the served version, free to alter."""
+        obj: Object = orjson.loads(entry.value)
+        obj["metadata"] = {"resourceVersion": str(revision or entry.mod_revision), **obj["metadata"]}
+        if self.converts:
+            if self.strategy.from_storage is not None:
+                return self.strategy.from_storage(self.resource.version, obj)
+            obj["apiVersion"] = self.resource.api_version
+        return obj
+
+    # In
+
+    def stored(self, obj: Object) -> bytes:
+        """The bytes to store for an object of the served version."""
+        if self.converts:
+            if self.strategy.to_storage is not None:
+                obj = self.strategy.to_storage(self.resource.version, obj)
+            else:
+                obj = {**obj, "apiVersion": self.storage.resource.api_version}
+        return codec.encode(obj)
+
+    # Errors
+
+    def not_found(self, name: str) -> StatusError:
+        return not_found(self.resource.group, self.resource.plural, name)
+
+    def already_exists(self, name: str) -> StatusError:
+        return already_exists(self.resource.group, self.resource.plural, name)
+
+    def conflict(self, name: str, why: str = MODIFIED) -> StatusError:
+        return conflict(self.resource.group, self.resource.plural, name, why)
+
+
+def storage_path(strategy: Strategy) -> str:
+    resource = strategy.resource
+    return strategy.storage_path or STORAGE_PATHS.get((resource.group, resource.plural), resource.plural)
+
+
+def build(strategies: Iterable[Strategy], resources: Iterable[Resource], image: Image) -> dict[Resource, Kind]:
+    """A kind for each resource that can be read or stored; those without a strategy of their own get the default one."""
+    own = {strategy.resource: strategy for strategy in strategies}
+    chosen = [own.get(resource) or Strategy(resource=resource) for resource in resources if "list" in resource.verbs]
+    # Several versions, and the two Events, share a path; the one which needs no conversion is what is stored.
+    primary: dict[str, Kind] = {}
+    kinds: dict[Resource, Kind] = {}
+    for strategy in sorted(chosen, key=_converts):
+        path = storage_path(strategy)
+        kind = Kind(strategy, image, primary.get(path))
+        primary.setdefault(path, kind)
+        kinds[strategy.resource] = kind
+    return kinds
+
+
+def _converts(strategy: Strategy) -> bool:
+    # Without hooks an extra version is served by changing the apiVersion alone; the preferred one comes first then.
+    return strategy.to_storage is not None or bool(
+        strategy.storage_version and strategy.storage_version != strategy.resource.version
+    )

@@ -1,0 +1,202 @@
+"""`metadata` on its way in: what the server sets, what it carries over, what it refuses.
+
+Source: API conventions, "Metadata"; object names and IDs; garbage collection. All pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+
+from pybernetes.apiserver.registry import checks
+from pybernetes.apiserver.registry.strategy import Strategy
+from pybernetes.machinery import validation
+from pybernetes.machinery.clock import rfc3339
+from pybernetes.machinery.entropy import Entropy
+from pybernetes.machinery.errors import BadRequest, FieldError
+from pybernetes.machinery.meta import Object, Resource
+
+ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
+GENERATED_BASE_LIMIT = 58  # generateName is cut so that base and suffix are a DNS label
+
+# What a client may not change; the stored value always wins.
+_SYSTEM_FIELDS = (
+    "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink", "name", "namespace",
+)  # fmt: skip
+# The order in which metadata is stored: what every reader looks at first.
+_ORDER = ("name", "generateName", "namespace", "uid", "generation", "creationTimestamp")
+
+
+def check_type(obj: Object, resource: Resource) -> None:
+    """Fill in an absent kind and apiVersion; refuse another one. Raises `BadRequest`."""
+    api_version = obj.get("apiVersion") or resource.api_version
+    kind = obj.get("kind") or resource.kind
+    if api_version != resource.api_version or kind != resource.kind:
+        from pybernetes.machinery.resources import BUILTIN
+
+        known = any(found.api_version == api_version and found.kind == kind for found in BUILTIN)
+        if kind == resource.kind and (known or "/" in api_version):
+            raise BadRequest(
+                f"the API version in the data ({api_version}) does not match the expected API version ({resource.api_version})"
+            )
+        version = api_version.rpartition("/")[2]
+        why = "unknown conversion"
+        if not known:
+            why = f'no kind "{kind}" is registered for version "{api_version}" in scheme "pkg/api/legacyscheme/scheme.go:30"'
+        raise BadRequest(f'{kind} in version "{version}" cannot be handled as a {resource.kind}: {why}')
+    obj["apiVersion"], obj["kind"] = api_version, kind
+    if not isinstance(obj.get("metadata"), dict):
+        obj["metadata"] = {}
+
+
+def check_namespace(obj: Object, resource: Resource, namespace: str) -> None:
+    """The object's namespace is the request's. Raises `BadRequest`."""
+    metadata = obj["metadata"]
+    if not resource.namespaced:
+        if metadata.get("namespace"):
+            metadata.pop("namespace")
+        return
+    given = metadata.get("namespace") or namespace
+    if given != namespace:
+        raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+    metadata["namespace"] = namespace
+
+
+def check_name(obj: Object, name: str) -> None:
+    """The object's name is the URL's (absent: taken from it). Raises `BadRequest`."""
+    given = obj["metadata"].get("name") or name
+    if given != name:
+        raise BadRequest(f"the name of the object ({given}) does not match the name on the URL ({name})")
+    obj["metadata"]["name"] = name
+
+
+def begin(obj: Object, strategy: Strategy, now: datetime, entropy: Entropy) -> None:
+    """What the server sets on a new object."""
+    metadata = obj["metadata"]
+    for field in (
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "selfLink",
+        "managedFields",
+        "generation",
+        "resourceVersion",
+    ):
+        metadata.pop(field, None)
+    metadata["uid"] = entropy.uid()
+    metadata["creationTimestamp"] = rfc3339(now)
+    if strategy.bumps_generation:
+        metadata["generation"] = 1
+    _clean(metadata)
+    obj["metadata"] = ordered(metadata)
+
+
+def generate_name(base: str, entropy: Entropy) -> str:
+    return base[:GENERATED_BASE_LIMIT] + entropy.name_suffix()
+
+
+def carry_over(new: Object, old: Object) -> None:
+    """Put the system's fields back as they are stored."""
+    metadata, before = new["metadata"], old["metadata"]
+    for field in _SYSTEM_FIELDS:
+        if field in before:
+            metadata[field] = before[field]
+        else:
+            metadata.pop(field, None)
+    metadata.pop("managedFields", None)
+    _clean(metadata)
+    new["metadata"] = ordered(metadata)
+
+
+def _clean(metadata: Object) -> None:
+    """Nothing is stored of what is empty."""
+    for field in ("labels", "annotations", "finalizers", "ownerReferences", "generateName"):
+        if field in metadata and not metadata[field]:
+            del metadata[field]
+
+
+def ordered(metadata: Object) -> Object:
+    """The fields in stored order; resourceVersion last here, since it is not stored."""
+    first = {field: metadata[field] for field in _ORDER if field in metadata}
+    return first | {field: value for field, value in metadata.items() if field not in first}
+
+
+# Validation
+
+
+def validate_create(obj: Object, strategy: Strategy) -> Iterator[FieldError]:
+    metadata = obj["metadata"]
+    name, base = metadata.get("name", ""), metadata.get("generateName", "")
+    check = strategy.validate_name or validation.dns_1123_subdomain_errors
+    if base and not name:
+        yield from _each("metadata.generateName", base, check(_prefix_for(base)))
+    if not name:
+        yield FieldError.required("metadata.name", "name or generateName is required")
+    else:
+        sentences = list(check(name))
+        yield from _each("metadata.name", name, sentences)
+        if not sentences:
+            yield from _each("metadata.name", name, validation.path_segment_errors(name))
+    if strategy.resource.namespaced and metadata.get("namespace"):
+        namespace = metadata["namespace"]
+        yield from _each("metadata.namespace", namespace, validation.dns_1123_label_errors(namespace))
+    yield from _validate_shared(metadata)
+
+
+def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
+    metadata, before = new["metadata"], old["metadata"]
+    yield from _validate_shared(metadata)
+    if "deletionTimestamp" in before:
+        added = [name for name in metadata.get("finalizers") or () if name not in (before.get("finalizers") or ())]
+        if added:
+            shown = ", ".join(f'"{name}"' for name in added)
+            yield FieldError.forbidden(
+                "metadata.finalizers",
+                f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{shown}}}",
+            )
+
+
+def _prefix_for(base: str) -> str:
+    """A prefix may end where a name may not: judge it as if something followed."""
+    return f"{base[:-1]}a" if base.endswith("-") else base
+
+
+def _each(field: str, value: str, sentences: Iterable[str]) -> Iterator[FieldError]:
+    for sentence in sentences:
+        yield FieldError.invalid(field, value, sentence)
+
+
+def _validate_shared(metadata: Object) -> Iterator[FieldError]:
+    yield from checks.label_map(metadata.get("labels"), "metadata.labels")
+    yield from checks.annotation_map(metadata.get("annotations"), "metadata.annotations")
+    yield from _owner_references(metadata.get("ownerReferences") or ())
+    finalizers = metadata.get("finalizers") or ()
+    for finalizer in finalizers:
+        yield from _each("metadata.finalizers", finalizer, validation.label_key_errors(finalizer))
+    if ORPHAN in finalizers and FOREGROUND in finalizers:
+        yield FieldError.invalid(
+            "metadata.finalizers", list(finalizers), f"finalizer {ORPHAN} and {FOREGROUND} cannot be both set"
+        )
+
+
+def _owner_references(references: Iterable[Object]) -> Iterator[FieldError]:
+    controller = ""
+    for reference in references:
+        path = "metadata.ownerReferences"
+        required: tuple[tuple[str, Callable[[Object], str]], ...] = (
+            ("apiVersion", lambda found: str(found.get("apiVersion", "")).rpartition("/")[2]),
+            ("kind", lambda found: found.get("kind", "")),
+            ("name", lambda found: found.get("name", "")),
+            ("uid", lambda found: found.get("uid", "")),
+        )
+        for field, read in required:
+            if not read(reference):
+                word = "version" if field == "apiVersion" else field
+                yield FieldError.invalid(f"{path}.{field}", reference.get(field, ""), f"{word} must not be empty")
+        if reference.get("controller"):
+            owner = f"{reference.get('kind')}/{reference.get('name')}"
+            if controller:
+                yield FieldError.invalid(
+                    path, [dict(found) for found in references],
+                    f'Only one reference can have Controller set to true. Found "true" in references for {controller} and {owner}',
+                )  # fmt: skip
+            controller = owner

@@ -1,0 +1,380 @@
+"""get, list and watch of one kind, from the image.
+
+Contract: API concepts, "Resource versions", "Retrieving large results sets in chunks", "Efficient detection of changes".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from pybernetes.apiserver.calls import Call
+from pybernetes.apiserver.image import Image
+from pybernetes.apiserver.registry import rendering
+from pybernetes.apiserver.registry.kinds import Kind
+from pybernetes.apiserver.requests import JSON, flag, integer
+from pybernetes.apiserver.watch import Selection, Subscription, error_line
+from pybernetes.machinery import fields, labels
+from pybernetes.machinery.errors import BadRequest, Cause, Expired, FieldError, Invalid, NotAcceptable, Timeout, invalid
+from pybernetes.machinery.http.messages import Response
+from pybernetes.machinery.meta import Object
+from pybernetes.store.interface import Compacted, Entry, FutureRevision, Revision
+
+CHUNK_ITEMS = 200  # items encoded between two turns of the loop
+TOO_NEW_WAIT_S = 3.0  # how long a read waits for a revision that is to come
+WATCH_TIMEOUT_S = 1800.0  # up to twice that, so that the watches of one restart do not end together
+
+OLD_CONTINUE = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without the "
+    "continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with "
+    "the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the "
+    "first chunk was returned and now may show up in the list."
+)
+
+
+async def get(call: Call, kind: Kind, image: Image) -> Response:
+    name = call.info.name
+    entry = await current(kind, image, call.info.namespace, name, call.query.get("resourceVersion", ""))
+    return entry_response(call, kind, entry)
+
+
+async def current(kind: Kind, image: Image, namespace: str, name: str, revision: str = "") -> Entry:
+    """The entry, at least as new as `revision` ("": as new as the store). Raises `NotFound`."""
+    if revision == "0":
+        pass
+    elif revision:
+        await not_older_than(image, _revision(revision))
+    else:
+        await image.current()
+    entry = kind.table.entries.get(kind.key(namespace, name))
+    if entry is None:
+        raise kind.not_found(name)
+    return entry
+
+
+def entry_response(call: Call, kind: Kind, entry: Entry, status: int = 200) -> Response:
+    format_ = call.format
+    if format_ is call.PLAIN:
+        return rendering.respond(status, kind.served(entry), call.warnings)
+    body = rendering.entry_body(kind, entry, format_, call.now(), call.include)
+    return rendering.respond(status, body, call.warnings, format_.media)
+
+
+def selection(call: Call, kind: Kind) -> Selection:
+    """What the selectors of a list, watch or deletecollection choose. Raises `BadRequest`."""
+    info = call.info
+    label_selector = labels.parse(info.label_selector) if info.label_selector else labels.everything()
+    field_selector = fields.parse(info.field_selector) if info.field_selector else fields.everything()
+    known = kind.strategy.selectable_fields
+    for requirement in field_selector.requirements:
+        if requirement.field not in known and requirement.field not in ("metadata.name", "metadata.namespace"):
+            raise BadRequest(f"field label not supported: {requirement.field}")
+    return Selection(kind, kind.scope(info.namespace), label_selector, field_selector)
+
+
+# list
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One page: the entries, the list's revision, and (with a limit) how to go on."""
+
+    entries: Sequence[Entry]
+    revision: int
+    continue_: str = ""
+    remaining: int | None = None
+
+    @property
+    def metadata(self) -> Object:
+        metadata: Object = {"resourceVersion": str(self.revision)}
+        if self.continue_:
+            metadata["continue"] = self.continue_
+            if self.remaining is not None:
+                metadata["remainingItemCount"] = self.remaining
+        return metadata
+
+
+async def list_(call: Call, kind: Kind, image: Image) -> Response:
+    wanted = selection(call, kind)
+    check_list_options(call, watch=False)
+    found = await find(call, wanted, image)
+    format_ = call.format
+    if format_ is not call.PLAIN:
+        return await _list_in_shape(call, kind, found)
+    head = kind.list_head + orjson.dumps(found.metadata) + b',"items":['
+    if len(found.entries) <= CHUNK_ITEMS:
+        return rendering.respond(200, head + b",".join([kind.item(entry) for entry in found.entries]) + b"]}\n", call.warnings)
+    response = rendering.respond(200, b"", call.warnings)
+    response.body = _stream_items(kind, head, found.entries)
+    return response
+
+
+async def _stream_items(kind: Kind, head: bytes, entries: Sequence[Entry]) -> AsyncGenerator[bytes, None]:
+    separator = head
+    for start in range(0, len(entries), CHUNK_ITEMS):
+        yield separator + b",".join([kind.item(entry) for entry in entries[start : start + CHUNK_ITEMS]])
+        separator = b","
+        await asyncio.sleep(0)
+    yield b"]}\n"
+
+
+async def _list_in_shape(call: Call, kind: Kind, found: _Found) -> Response:
+    format_, now = call.format, call.now()
+    made = []
+    for position, entry in enumerate(found.entries):
+        if position % CHUNK_ITEMS == CHUNK_ITEMS - 1:
+            await asyncio.sleep(0)
+        obj = kind.object(entry)
+        if format_.shape == "table":
+            made.append(rendering.row(kind, obj, now, call.include))
+        elif format_.shape == "partial":
+            made.append(rendering.partial_metadata(obj))
+        else:
+            del obj["kind"], obj["apiVersion"]
+            made.append(obj)
+    result: Object
+    if format_.shape == "table":
+        result = rendering.table(kind, made, found.metadata)
+    elif format_.shape == "partial":
+        result = {
+            "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": found.metadata, "items": made,
+        }  # fmt: skip
+    else:
+        resource = kind.resource
+        result = {
+            "kind": f"{resource.kind}List", "apiVersion": resource.api_version, "metadata": found.metadata, "items": made,
+        }  # fmt: skip
+    return rendering.respond_object(200, result, format_, call.warnings)
+
+
+async def find(call: Call, wanted: Selection, image: Image) -> _Found:
+    """The entries of a list request: one consistent revision over all its pages."""
+    query = call.query
+    limit = integer(query, "limit") or 0
+    token = query.get("continue", "")
+    version = query.get("resourceVersion", "")
+    match = query.get("resourceVersionMatch", "")
+    kind = wanted.kind
+    if token:
+        if version and version != "0":
+            raise BadRequest("specifying resource version is not allowed when using continue")
+        revision, after = _decode_continue(token)
+        # The token of another resource or namespace: its place in the order is what counts, as upstream.
+        return await _history(wanted, image, revision, wanted.scope + after, limit, continued=True)
+    number = _revision(version)
+    if number and (match == "Exact" or (limit and not match)):
+        return await _history(wanted, image, number, "", limit, continued=False)
+    if number:
+        await not_older_than(image, number)
+    elif version != "0":
+        await image.current()
+    revision = image.revision
+    keys, entries = kind.table.slice(wanted.scope), kind.table.entries
+    name = wanted.fields.exact("metadata.name")
+    if name and (wanted.scope != kind.prefix or not kind.resource.namespaced):
+        entry = entries.get(wanted.scope + name)
+        return _Found([entry] if entry is not None and wanted.matches(entry) else [], revision)
+    # Taken at once: the stream that follows must show this very revision.
+    return await _cut([entries[key] for key in keys], wanted, revision, limit)
+
+
+async def _history(wanted: Selection, image: Image, revision: int, after: str, limit: int, *, continued: bool) -> _Found:
+    try:
+        if revision <= 0:  # a continue token that accepts an inconsistent rest
+            page = await image.store.range(wanted.scope, after=after)
+        else:
+            await not_older_than(image, revision)
+            whole = limit if wanted.everything else 0
+            page = await image.store.range(wanted.scope, revision=Revision(revision), after=after, limit=whole)
+            if whole:
+                entries = page.entries
+                if not page.remaining:
+                    return _Found(entries, revision)
+                last = entries[-1].key[len(wanted.scope) :]
+                return _Found(entries, revision, _encode_continue(revision, last), page.remaining)
+    except Compacted as error:
+        if not continued:
+            raise Expired("The resourceVersion for the provided list is too old.") from error
+        last = after[len(wanted.scope) :]
+        expired = Expired(OLD_CONTINUE)
+        expired.status["metadata"] = {"continue": _encode_continue(-1, last)}
+        raise expired from error
+    except FutureRevision as error:
+        raise too_large(revision, error.current) from error
+    return await _cut(page.entries, wanted, page.revision if revision <= 0 else revision, limit)
+
+
+async def _cut(entries: Sequence[Entry], wanted: Selection, revision: int, limit: int) -> _Found:
+    if wanted.everything:
+        if limit and len(entries) > limit:
+            last = entries[limit - 1].key[len(wanted.scope) :]
+            return _Found(entries[:limit], revision, _encode_continue(revision, last), len(entries) - limit)
+        return _Found(entries, revision)
+    found: list[Entry] = []
+    for position, entry in enumerate(entries):
+        if position % 1000 == 999:
+            await asyncio.sleep(0)
+        if wanted.matches(entry):
+            if limit and len(found) == limit:
+                last = found[-1].key[len(wanted.scope) :]
+                return _Found(found, revision, _encode_continue(revision, last))
+            found.append(entry)
+    return _Found(found, revision)
+
+
+def _encode_continue(revision: int, last: str) -> str:
+    token = orjson.dumps({"v": "meta.k8s.io/v1", "rv": revision, "start": f"{last}\0"})
+    return base64.urlsafe_b64encode(token).rstrip(b"=").decode()
+
+
+def _decode_continue(token: str) -> tuple[int, str]:
+    """(revision, key after which to go on, below the scope). Raises `BadRequest`."""
+    try:
+        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        decoded = orjson.loads(raw)
+        revision, start = decoded["rv"], decoded["start"]
+        if decoded["v"] != "meta.k8s.io/v1" or not start or not isinstance(revision, int) or ".." in start.split("/"):
+            raise ValueError("not a token of this server")
+    except (binascii.Error, ValueError, KeyError, TypeError) as error:
+        raise BadRequest(f"invalid continue token: continue key is not valid: {error}") from error
+    return revision, start.removesuffix("\0")
+
+
+def _revision(text: str) -> int:
+    if not text:
+        return 0
+    try:
+        number = int(text)
+        if number < 0:
+            raise ValueError
+    except ValueError:
+        detail = f'strconv.ParseUint: parsing "{text}": invalid syntax'
+        raise Invalid(
+            f' "" is invalid: resourceVersion: Invalid value: "{text}": {detail}',
+            causes=[Cause("FieldValueInvalid", f'Invalid value: "{text}": {detail}', "resourceVersion")],
+        ) from None
+    return number
+
+
+async def not_older_than(image: Image, revision: int) -> None:
+    """Wait (briefly) until the image has that revision. Raises `Timeout`."""
+    if image.revision >= revision:
+        return
+    try:
+        async with asyncio.timeout(TOO_NEW_WAIT_S):
+            await image.reached(revision)
+    except TimeoutError:
+        raise too_large(revision, image.revision) from None
+
+
+def too_large(revision: int, current: int) -> Timeout:
+    return Timeout(
+        f"Too large resource version: {revision}, current: {current}",
+        causes=[Cause("ResourceVersionTooLarge", "Too large resource version")], retry_after_s=1,
+    )  # fmt: skip
+
+
+def check_list_options(call: Call, *, watch: bool) -> None:
+    """Which parameters go together. Raises `Invalid`."""
+    query = call.query
+    match = query.get("resourceVersionMatch", "")
+    errors: list[FieldError] = []
+    initial = "sendInitialEvents" in query
+    if watch:
+        if initial and match != "NotOlderThan":
+            errors.append(
+                FieldError.forbidden(
+                    "resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+                )
+                if not match
+                else FieldError.not_supported("resourceVersionMatch", match, ["NotOlderThan"])
+            )
+        if match and not initial:
+            errors.append(
+                FieldError.forbidden(
+                    "resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+                )
+            )
+        if initial and flag(query, "sendInitialEvents") and not flag(query, "allowWatchBookmarks"):
+            errors.append(
+                FieldError.forbidden("sendInitialEvents", "sendInitialEvents is forbidden without allowWatchBookmarks")
+            )
+    else:
+        if initial:
+            errors.append(FieldError.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
+        if match:
+            if not query.get("resourceVersion"):
+                errors.append(
+                    FieldError.forbidden(
+                        "resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided"
+                    )
+                )
+            if query.get("continue"):
+                errors.append(
+                    FieldError.forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided")
+                )
+            if match not in ("Exact", "NotOlderThan"):
+                errors.append(FieldError.not_supported("resourceVersionMatch", match, ["Exact", "NotOlderThan", ""]))
+            elif match == "Exact" and query.get("resourceVersion") == "0":
+                errors.append(
+                    FieldError.forbidden(
+                        "resourceVersionMatch", 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+                    )
+                )
+    if errors:
+        raise invalid("meta.k8s.io", "ListOptions", "", errors)
+
+
+# watch
+
+
+async def watch(call: Call, kind: Kind, image: Image) -> Response:
+    wanted = selection(call, kind)
+    check_list_options(call, watch=True)
+    query = call.query
+    if call.format.media != JSON:
+        raise NotAcceptable(
+            "only the following media types are accepted: application/json;stream=watch, "
+            "application/vnd.kubernetes.protobuf;stream=watch"
+        )
+    version = query.get("resourceVersion", "")
+    revision = _revision(version)
+    initial_events = query.get("sendInitialEvents")
+    if initial_events is not None:
+        sends_all = flag(query, "sendInitialEvents")
+    else:
+        sends_all = revision == 0  # "", and "0": begin with what there is
+    if revision:
+        await not_older_than(image, revision)
+    elif version != "0":
+        await image.current()
+    timeout_s = integer(query, "timeoutSeconds") or WATCH_TIMEOUT_S * (1 + call.entropy.random())
+    response = rendering.respond(200, b"", call.warnings)
+    # From here to the end nothing may wait: the replay, the initial state and the live events must join without a gap.
+    missed = kind.table.since(revision) if revision and not sends_all else []
+    if missed is None:
+        response.body = _expired(revision, kind.table.window_start)
+        return response
+    initial: Sequence[Entry] = ()
+    if sends_all:
+        entries = kind.table.entries
+        initial = [entries[key] for key in kind.table.slice(wanted.scope)]
+        if not wanted.everything:
+            initial = [entry for entry in initial if wanted.matches(entry)]
+    subscription = Subscription(
+        wanted, image, call.clock, format_=call.format, include=call.include,
+        bookmarks=flag(query, "allowWatchBookmarks"), timeout_s=timeout_s, initial=initial,
+        mark_initial_end=bool(initial_events is not None and sends_all),
+    )  # fmt: skip
+    subscription.replay(missed)
+    response.body = subscription
+    return response
+
+
+async def _expired(revision: int, oldest: int) -> AsyncGenerator[bytes, None]:
+    yield error_line(Expired(f"too old resource version: {revision} ({oldest})").status)

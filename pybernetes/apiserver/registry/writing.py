@@ -1,0 +1,307 @@
+"""create, update and patch of one kind.
+
+The order is upstream's: decode → default → admission (mutating) → prepare → validate → admission (validating) → reserve →
+store. What a plugin or hook sees as the old object is a fresh copy. A patch is an update of what is stored at that moment; it is
+tried again when somebody else wrote in between, and so is an update that names no resourceVersion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from pybernetes.apiserver.admission.chain import Chain
+from pybernetes.apiserver.admission.interface import AdmissionRequest, Operation
+from pybernetes.apiserver.attributes import User
+from pybernetes.apiserver.calls import Call
+from pybernetes.apiserver.image import Image
+from pybernetes.apiserver.registry import decoding, metadata
+from pybernetes.apiserver.registry.kinds import Kind
+from pybernetes.apiserver.registry.reading import entry_response
+from pybernetes.apiserver.registry.strategy import Context
+from pybernetes.machinery.errors import Conflict, FieldError, StatusError, invalid
+from pybernetes.machinery.http.messages import Response
+from pybernetes.machinery.meta import Object
+from pybernetes.store.interface import Entry, KeyExists, Mismatch, Revision
+
+GENERATE_NAME_TRIES = 8  # KEP-4420
+CONFLICT_TRIES = 5  # of a patch, and of an update without resourceVersion
+_CREATE_DROPS = "resourceVersion should not be set on objects to be created"
+
+# From the current object (fresh) to the wanted one; raises `StatusError`.
+Change = Callable[[Object], Object]
+# (kind, new, old, user): raises `Forbidden` where a role or binding would grant more than the user holds.
+CheckGrant = Callable[[Kind, Object, Object | None, User], Awaitable[None]]
+
+
+class Writes:
+    """Writes objects of any kind; one per server."""
+
+    def __init__(self, image: Image, context: Callable[[Call], Context], admission: Chain, check_grant: CheckGrant) -> None:
+        self.image = image
+        self.context = context
+        self.admission = admission
+        self._check_grant = check_grant
+
+    # create
+
+    async def create(self, call: Call, kind: Kind) -> Response:
+        obj = decoding.read_object(call, kind)
+        metadata.check_namespace(obj, kind.resource, call.info.namespace)
+        if call.info.name:  # PUT that creates
+            metadata.check_name(obj, call.info.name)
+        return await self.create_object(call, kind, obj)
+
+    async def create_object(self, call: Call, kind: Kind, obj: Object) -> Response:
+        if obj["metadata"].get("resourceVersion"):
+            raise _Unexplained(_CREATE_DROPS)
+        strategy, meta = kind.strategy, obj["metadata"]
+        strategy.default(obj)
+        base = meta.get("generateName", "") if not meta.get("name") else ""
+        for attempt in range(GENERATE_NAME_TRIES):
+            tried = _copy(obj) if base and attempt < GENERATE_NAME_TRIES - 1 else obj
+            try:
+                entry = await self._create(call, kind, tried, base)
+                return entry_response(call, kind, entry, 201) if entry.mod_revision else self._dry(call, kind, entry, 201)
+            except KeyExists as error:
+                if not base or attempt == GENERATE_NAME_TRIES - 1:
+                    raise kind.already_exists(kind.names(error.current.key)[1]) from error
+        raise AssertionError("unreachable")
+
+    async def _create(self, call: Call, kind: Kind, obj: Object, base: str) -> Entry:
+        strategy, info = kind.strategy, call.info
+        context = self.context(call)
+        metadata.begin(obj, strategy, context.now, call.entropy)
+        request = AdmissionRequest(
+            Operation.CREATE, kind.resource, "", info.namespace, obj["metadata"].get("name", ""), call.user, obj, None,
+            _options("CreateOptions", call), call.dry_run, call.warnings,
+        )  # fmt: skip
+        if base:
+            # Named before admission, so that plugins see the name (upstream since 1.32); tried again if it is taken.
+            obj["metadata"] = metadata.ordered({"name": metadata.generate_name(base, call.entropy), **obj["metadata"]})
+        await self.admission.admit(request)
+        obj = _given(request)
+        await self._check_grant(kind, obj, None, call.user)
+        if kind.has_status:
+            obj.pop("status", None)
+        strategy.prepare_for_create(context, obj)
+        errors = [*metadata.validate_create(obj, strategy), *strategy.validate(obj)]
+        name = obj["metadata"].get("name", "")
+        if errors:
+            raise invalid(kind.resource.group, kind.resource.kind, "" if base and not name else name, errors)
+        call.warnings += strategy.warnings(obj, None)
+        request.name = name
+        await self.admission.validate(request)
+        key = kind.key(info.namespace, name)
+        if call.dry_run:
+            current = kind.table.entries.get(key)
+            if current is not None:
+                raise KeyExists(current)
+        await strategy.begin_create(context, obj)
+        stored = False
+        try:
+            value = kind.stored(obj)
+            revision = Revision(0) if call.dry_run else await self.image.store.create(key, value)
+            stored = not call.dry_run
+        finally:
+            if not stored:
+                await strategy.after_delete(context, obj)  # give back what was reserved
+        await self.image.reached(revision)
+        return Entry(key, value, revision, revision, 1)
+
+    # update
+
+    async def update(self, call: Call, kind: Kind, subresource: str = "") -> Response:
+        obj = decoding.read_object(call, kind)
+        metadata.check_name(obj, call.info.name)
+        metadata.check_namespace(obj, kind.resource, call.info.namespace)
+        await self.image.current()
+        if kind.strategy.creates_on_update and not subresource:
+            if kind.key(call.info.namespace, call.info.name) not in kind.table.entries:
+                obj["metadata"].pop("resourceVersion", None)
+                return await self.create_object(call, kind, obj)
+        if not obj["metadata"].get("resourceVersion") and kind.strategy.needs_resource_version_on_update:
+            error = FieldError.invalid("metadata.resourceVersion", 0, "must be specified for an update")
+            error = FieldError(error.type, error.field, "Invalid value: 0x0: must be specified for an update")
+            raise invalid(kind.resource.group, kind.resource.kind, call.info.name, [error])
+        return entry_response(call, kind, await self.change(call, kind, lambda _: _copy(obj), subresource))
+
+    async def patch(self, call: Call, kind: Kind, subresource: str = "") -> Response:
+        await self.image.current()
+        return entry_response(call, kind, await self.change(call, kind, decoding.patcher(call, kind), subresource))
+
+    async def change(self, call: Call, kind: Kind, change: Change, subresource: str = "") -> Entry:
+        """Read, change, write; again if the object was written in between and the wanted one names no version.
+
+        Raises `NotFound`, `Conflict`, `Invalid`, and whatever `change` or admission raise.
+        """
+        info = call.info
+        key = kind.key(info.namespace, info.name)
+        for _ in range(CONFLICT_TRIES):
+            current = kind.table.entries.get(key)
+            if current is None:
+                raise kind.not_found(info.name)
+            try:
+                return await self._update(call, kind, current, change, subresource)
+            except Mismatch as error:
+                if error.current is None:
+                    raise kind.not_found(info.name) from error
+                await self.image.reached(error.current.mod_revision)
+        raise kind.conflict(info.name)
+
+    async def _update(self, call: Call, kind: Kind, current: Entry, change: Change, subresource: str) -> Entry:
+        old = kind.object(current)
+        new = change(kind.object(current))
+        _check_preconditions(kind, new, old)
+        strategy = kind.strategy
+        before = len(call.warnings)
+        strategy.default(new)
+        metadata.carry_over(new, old)
+        context = self.context(call)
+        request = AdmissionRequest(
+            Operation.UPDATE, kind.resource, subresource, call.info.namespace, call.info.name, call.user, new, old,
+            _options("UpdateOptions", call), call.dry_run, call.warnings,
+        )  # fmt: skip
+        await self.admission.admit(request)
+        new = _given(request)
+        metadata.carry_over(new, old)
+        await self._check_grant(kind, new, old, call.user)
+        errors = list(metadata.validate_update(new, old))
+        errors += self._prepare(context, kind, new, old, subresource)
+        if errors:
+            raise invalid(kind.resource.group, kind.resource.kind, call.info.name, errors)
+        call.warnings[before:] = dict.fromkeys([*call.warnings[before:], *strategy.warnings(new, old)])
+        await self.admission.validate(request)
+        if self._is_finished(kind, new):
+            return await self._delete_now(call, kind, current, new, context)
+        value = kind.stored(new)
+        if value == current.value or call.dry_run:
+            return Entry(current.key, value, current.create_revision, current.mod_revision, current.version)
+        if not subresource:
+            await strategy.begin_update(context, new, old)
+        revision = await self.image.store.update(current.key, value, mod_revision=current.mod_revision, lease=current.lease)
+        await self.image.reached(revision)
+        return Entry(current.key, value, current.create_revision, revision, current.version + 1)
+
+    def _prepare(self, context: Context, kind: Kind, new: Object, old: Object, subresource: str) -> list[FieldError]:
+        """Keep what may not be written here, bump the generation, validate."""
+        strategy = kind.strategy
+        if subresource:
+            special = strategy.subresource_updates.get(subresource)
+            if special is not None:
+                special.prepare(context, new, old)
+                _bump_generation(kind, new, old)
+                return list(special.validate(new, old))
+            keep_all_but_status(new, old)
+            strategy.prepare_for_status_update(context, new, old)
+            return list(strategy.validate_status_update(new, old))
+        if kind.has_status:
+            _set(new, "status", old.get("status"))
+        strategy.prepare_for_update(context, new, old)
+        _bump_generation(kind, new, old)
+        return [*strategy.validate(new), *strategy.validate_update(new, old)]
+
+    def _is_finished(self, kind: Kind, new: Object) -> bool:
+        """Whether nothing holds back any longer an object that is being deleted."""
+        meta = new["metadata"]
+        if "deletionTimestamp" not in meta or meta.get("finalizers"):
+            return False
+        if kind.resource.kind == "Namespace" and not kind.resource.group:
+            return not new.get("spec", {}).get("finalizers")
+        return not meta.get("deletionGracePeriodSeconds")
+
+    async def _delete_now(self, call: Call, kind: Kind, current: Entry, new: Object, context: Context) -> Entry:
+        value = kind.stored(new)
+        revision = current.mod_revision
+        if not call.dry_run:
+            revision = await self.image.store.delete(current.key, mod_revision=current.mod_revision)
+            await self.image.reached(revision)
+            await kind.strategy.after_delete(context, new)
+        return Entry(current.key, value, current.create_revision, revision, current.version)
+
+    def _dry(self, call: Call, kind: Kind, entry: Entry, status: int) -> Response:
+        """A creation that was only tried has no revision."""
+        response = entry_response(call, kind, entry, status)
+        assert isinstance(response.body, bytes)
+        response.body = response.body.replace(b'"resourceVersion":"0",', b"", 1)
+        return response
+
+
+class _Unexplained(StatusError):
+    """Upstream answers these with a bare 500: the text, and no reason."""
+
+
+def keep_all_but_status(new: Object, old: Object) -> None:
+    """What /status may write: `status`, and metadata other than owner references."""
+    for field in [field for field in new if field not in ("kind", "apiVersion", "metadata", "status")]:
+        del new[field]
+    for field, value in old.items():
+        if field not in ("kind", "apiVersion", "metadata", "status"):
+            new[field] = value
+    _set(new["metadata"], "ownerReferences", old["metadata"].get("ownerReferences"))
+    if "status" in new:
+        new["status"] = new.pop("status")  # stored last
+
+
+def _set(obj: Object, field: str, value: Any) -> None:
+    if value is None:
+        obj.pop(field, None)
+    else:
+        obj[field] = value
+
+
+def _bump_generation(kind: Kind, new: Object, old: Object) -> None:
+    if not kind.strategy.bumps_generation:
+        return
+    generation = old["metadata"].get("generation", 0)
+    if _substance(new) != _substance(old):
+        generation += 1
+    if generation:
+        new["metadata"]["generation"] = generation
+        new["metadata"] = metadata.ordered(new["metadata"])
+
+
+def _substance(obj: Object) -> Object:
+    return {field: value for field, value in obj.items() if field not in ("metadata", "status")}
+
+
+def _check_preconditions(kind: Kind, new: Object, old: Object) -> None:
+    given, stored = new["metadata"], old["metadata"]
+    uid = given.get("uid")
+    if uid and uid != stored.get("uid"):
+        raise _conflict(
+            kind,
+            stored["name"],
+            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {stored.get('uid', '')}",
+        )
+    version = given.get("resourceVersion")
+    if version and version != "0" and version != stored["resourceVersion"]:
+        raise kind.conflict(stored["name"])
+
+
+def _conflict(kind: Kind, name: str, why: str) -> Conflict:
+    error = kind.conflict(name, why)
+    assert isinstance(error, Conflict)
+    return error
+
+
+def _options(kind: str, call: Call) -> Object:
+    options: Object = {"kind": kind, "apiVersion": "meta.k8s.io/v1"}
+    for name in ("fieldManager", "fieldValidation"):
+        if call.query.get(name):
+            options[name] = call.query[name]
+    if call.dry_run:
+        options["dryRun"] = ["All"]
+    return options
+
+
+def _given(request: AdmissionRequest) -> Object:
+    assert request.object is not None
+    return request.object
+
+
+def _copy(obj: Object) -> Object:
+    import orjson
+
+    copied: Object = orjson.loads(orjson.dumps(obj))
+    return copied

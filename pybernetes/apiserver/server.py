@@ -1,0 +1,379 @@
+"""The API server: a handler of HTTP requests over a store.
+
+A request passes, in upstream's order: request info → authentication → impersonation → authorization → (admission, in the
+registry) → the registry, discovery, or a proxied subresource. Nothing here knows of sockets: `handle` is served over TLS by
+`app`, and called directly by the in-process client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import orjson
+
+from pybernetes.apiserver import requests, version
+from pybernetes.apiserver.admission import chain
+from pybernetes.apiserver.attributes import MASTERS, RequestInfo, User
+from pybernetes.apiserver.authentication import reviews as identity_reviews
+from pybernetes.apiserver.authentication import union as authentication
+from pybernetes.apiserver.authentication.impersonation import impersonate
+from pybernetes.apiserver.authorization import reviews as access_reviews
+from pybernetes.apiserver.authorization import union as authorization
+from pybernetes.apiserver.authorization.escalation import check_write
+from pybernetes.apiserver.authorization.interface import Decision
+from pybernetes.apiserver.bootstrap import reconcile as bootstrap
+from pybernetes.apiserver.calls import Call
+from pybernetes.apiserver.discovery import AGGREGATED, Discovery
+from pybernetes.apiserver.image import Image
+from pybernetes.apiserver.metrics import Metrics
+from pybernetes.apiserver.openapi import OpenApi
+from pybernetes.apiserver.proxying import Kubelets, Proxy
+from pybernetes.apiserver.registry import kinds, reading, rendering
+from pybernetes.apiserver.registry.deleting import Deletes
+from pybernetes.apiserver.registry.kinds import Kind
+from pybernetes.apiserver.registry.store_access import ImageReader, ImageWriter
+from pybernetes.apiserver.registry.strategy import Context, Strategy
+from pybernetes.apiserver.registry.subresources import Subresources
+from pybernetes.apiserver.registry.writing import Writes
+from pybernetes.machinery import codec, resources
+from pybernetes.machinery.clock import Clock
+from pybernetes.machinery.entropy import Entropy
+from pybernetes.machinery.errors import (
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    ServiceUnavailable,
+    StatusError,
+    Unauthorized,
+)
+from pybernetes.machinery.http.health import ROOTS, health
+from pybernetes.machinery.http.messages import Request, Response
+from pybernetes.machinery.log import logger
+from pybernetes.machinery.meta import Object, Resource
+from pybernetes.store.interface import Store, Unavailable
+
+if TYPE_CHECKING:
+    from pybernetes.apiserver.authentication.tokens import Issuer
+
+log = logger("apiserver")
+
+_TEXT = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+_PROXIED = frozenset(("log", "exec", "attach", "portforward", "proxy"))
+_OWN = frozenset(("scale", "binding", "eviction", "token"))
+SYSTEM = User("system:apiserver", groups=(MASTERS,))
+
+Review = Callable[[Object, RequestInfo, User], Awaitable[Object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What a server is made with, beyond its store."""
+
+    authentication: authentication.Options = field(default_factory=authentication.Options)
+    authorization_modes: Sequence[str] = ("Node", "RBAC")
+    service_cidrs: tuple[str, ...] = ("10.96.0.0/16",)
+    node_port_range: tuple[int, int] = (30000, 32767)
+    advertise_address: str = "127.0.0.1"
+    secure_port: int = 6443
+    enable_admission_plugins: Sequence[str] = ()
+    disable_admission_plugins: Sequence[str] = ()
+    kubelets: Kubelets | None = None  # how to reach kubelets; None: log, exec & co. answer 503
+    cluster_addons: bool = True  # the roles that kubeadm would add
+    strategies: Sequence[Strategy] | None = None  # default: all that the registry has
+
+
+class ApiServer:
+    """`run` must be running; `handle` answers 503 until the image is loaded and the bootstrap objects are there."""
+
+    def __init__(self, store: Store, *, clock: Clock, entropy: Entropy, config: Config) -> None:
+        self.config = config
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
+        self.image = Image(store, clock)
+        self.kinds: Mapping[Resource, Kind] = kinds.build(_strategies(config), resources.BUILTIN, self.image)
+        self.reader = ImageReader(self.kinds)
+        self.writer = ImageWriter(self.kinds, self.image, clock, entropy)
+        self._authenticator = authentication.build(config.authentication, reader=self.reader, clock=clock)
+        self._authorizer = authorization.build(config.authorization_modes, self.reader)
+        admission = chain.build(
+            self.reader, self.writer, authorizer=self._authorizer, clock=clock, entropy=entropy,
+            enable=config.enable_admission_plugins, disable=config.disable_admission_plugins,
+        )  # fmt: skip
+        self._writes = Writes(self.image, self._context, admission, self._check_grant)
+        self._deletes = Deletes(self._writes, admission)
+        self._tokens = self._token_issuer()
+        issue = self._tokens.issue if self._tokens is not None else None
+        self._subresources = Subresources(self._writes, self._deletes, self.kinds, issue)
+        self._proxy = Proxy(self.reader, config.kubelets, clock=clock, entropy=entropy, admission=admission)
+        self._discovery = Discovery(f"{config.advertise_address}:{config.secure_port}")
+        self._openapi = OpenApi(self._discovery)
+        self.metrics = Metrics(self.kinds)
+        self._routes = {(found.group, found.version, found.plural): found for found in resources.BUILTIN}
+        self._reviews = self._review_handlers()
+        self._ready = asyncio.Event()
+
+    def _token_issuer(self) -> Issuer | None:
+        """None without a key: such a server verifies at most."""
+        options = self.config.authentication
+        if not options.service_account_issuer or options.service_account_signing_key_file is None:
+            return None
+        from pybernetes.apiserver.authentication.tokens import Issuer  # loads pyjwt and cryptography
+
+        return Issuer(options, reader=self.reader, clock=self._clock, entropy=self._entropy)
+
+    async def close(self) -> None:
+        """Let go of connections to kubelets."""
+        await self._proxy.close()
+
+    async def run(self) -> None:
+        """Follow the store, make what every cluster has; until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.image.run(), name="image")
+            await self.image.wait_synced()
+            await bootstrap.ensure(self.reader, self.writer, service_cidr=",".join(self.config.service_cidrs))
+            if self.config.cluster_addons:
+                await bootstrap.ensure_cluster_addons(self.reader, self.writer)
+            self._ready.set()
+
+    async def wait_ready(self) -> None:
+        await self._ready.wait()
+
+    # The pipeline
+
+    async def handle(self, request: Request) -> Response:
+        """Answer one request; never raises for what the client did."""
+        started = self._clock.monotonic()
+        query = requests.parse_query(request.query)
+        info = requests.parse_target(request, query)
+        try:
+            response = await self._serve(request, info, query)
+        except StatusError as error:
+            response = self._failure(request, error)
+        except Unavailable:
+            response = self._failure(request, ServiceUnavailable("the store is unavailable", retry_after_s=1))
+        except Exception:
+            log.exception("Request failed", method=request.method, path=request.path)
+            response = self._failure(request, InternalError(f"Internal error occurred: {request.method} {request.path}"))
+        self.metrics.observe(info, response.status, self._clock.monotonic() - started)
+        return response
+
+    async def _serve(self, request: Request, info: RequestInfo, query: Mapping[str, str]) -> Response:
+        if not self._ready.is_set() and not request.path.startswith(ROOTS):
+            raise ServiceUnavailable("the server is starting", retry_after_s=1)
+        user = await self._authenticator.authenticate(request)
+        if user is None:
+            raise Unauthorized("Unauthorized")
+        user = await impersonate(user, request.headers, info, self._authorizer)
+        verdict = await self._authorizer.authorize(user, info)
+        if verdict.decision is not Decision.ALLOW:
+            raise authorization.forbidden(user, info, verdict.reason)
+        if not info.is_resource:
+            return await self._serve_path(request)
+        call = Call(request, info, query, user, self._clock, self._entropy)
+        return await self._serve_resource(call)
+
+    def _failure(self, request: Request, error: StatusError) -> Response:
+        try:
+            media = requests.negotiate(request.headers.get("accept", "")).media
+        except StatusError:
+            media = requests.JSON
+        code = int(error.status.get("code") or error.code)
+        response = rendering.respond(code, rendering.encoded(error.status, media), (), media)
+        if error.retry_after_s:
+            response.headers["Retry-After"] = str(error.retry_after_s)
+        if code == 401:
+            response.headers["WWW-Authenticate"] = 'Bearer realm="kubernetes"'
+        return response
+
+    # Resources
+
+    async def _serve_resource(self, call: Call) -> Response:
+        info = call.info
+        resource = self._routes.get((info.group, info.version, info.resource))
+        if resource is None:
+            raise _unknown_path()
+        call.negotiate()
+        review = self._reviews.get(resource)
+        if review is not None:
+            return await self._serve_review(call, resource, review)
+        if resource is resources.BINDINGS and info.verb == "create":
+            return await self._subresources.bind(call, "")
+        kind = self.kinds.get(resource)
+        if kind is None:
+            raise _not_allowed()
+        if resource.namespaced != bool(info.namespace) and not _may_span(resource, info):
+            raise _unknown_path()
+        if kind.strategy.deprecation:
+            call.warnings.append(kind.strategy.deprecation)
+        if info.subresource:
+            return await self._serve_subresource(call, kind)
+        if info.verb not in resource.verbs and not (info.verb == "deletecollection" and "delete" not in resource.verbs):
+            raise _not_allowed()
+        verb = info.verb
+        if verb == "get":
+            return await reading.get(call, kind, self.image)
+        if verb == "list":
+            if call.request.method == "HEAD":
+                raise _not_allowed()
+            return await reading.list_(call, kind, self.image)
+        if verb == "watch":
+            return await reading.watch(call, kind, self.image)
+        if verb == "create" and not info.name:
+            return await self._writes.create(call, kind)
+        if verb == "update" and info.name:
+            return await self._writes.update(call, kind)
+        if verb == "patch" and info.name:
+            return await self._writes.patch(call, kind)
+        if verb == "delete":
+            return await self._deletes.delete(call, kind)
+        if verb == "deletecollection":
+            return await self._deletes.delete_collection(call, kind)
+        raise _not_allowed()
+
+    async def _serve_subresource(self, call: Call, kind: Kind) -> Response:
+        info = call.info
+        below = kind.subresources.get(info.subresource)
+        if below is None:
+            raise _unknown_path()
+        if info.verb not in below.verbs:
+            raise _not_allowed()
+        if info.subresource in _PROXIED:
+            await self.image.current()
+            return await self._proxy.serve(call)
+        if info.subresource in _OWN:
+            return await self._subresources.serve(call, kind)
+        if info.verb == "get":
+            return await reading.get(call, kind, self.image)
+        if info.verb == "update":
+            return await self._writes.update(call, kind, info.subresource)
+        return await self._writes.patch(call, kind, info.subresource)
+
+    async def _serve_review(self, call: Call, resource: Resource, review: Review) -> Response:
+        if call.info.verb != "create":
+            raise _not_allowed()
+        obj, _ = codec.decode(call.request.body, call.request.headers.get("content-type", ""), expected_kind=resource.kind)
+        answer = await review(obj, call.info, call.user)
+        answer = {"kind": resource.kind, "apiVersion": resource.api_version, **answer}
+        return rendering.respond_object(201, answer, call.format, call.warnings)
+
+    def _review_handlers(self) -> dict[Resource, Review]:
+        authorizer, authenticator, clock = self._authorizer, self._authenticator, self._clock
+
+        async def tokens(obj: Object, _: RequestInfo, __: User) -> Object:
+            return await identity_reviews.token_review(obj, authenticator)
+
+        async def myself(obj: Object, _: RequestInfo, user: User) -> Object:
+            return identity_reviews.self_subject_review(obj, user, clock)
+
+        async def subject(obj: Object, _: RequestInfo, __: User) -> Object:
+            return await access_reviews.subject_access_review(obj, authorizer)
+
+        async def local(obj: Object, info: RequestInfo, _: User) -> Object:
+            return await access_reviews.local_subject_access_review(obj, info.namespace, authorizer)
+
+        async def own(obj: Object, _: RequestInfo, user: User) -> Object:
+            return await access_reviews.self_subject_access_review(obj, user, authorizer)
+
+        async def rules(obj: Object, _: RequestInfo, user: User) -> Object:
+            return access_reviews.self_subject_rules_review(obj, user, authorizer)
+
+        return {
+            resources.TOKEN_REVIEWS: tokens,
+            resources.SELF_SUBJECT_REVIEWS: myself,
+            resources.SUBJECT_ACCESS_REVIEWS: subject,
+            resources.LOCAL_SUBJECT_ACCESS_REVIEWS: local,
+            resources.SELF_SUBJECT_ACCESS_REVIEWS: own,
+            resources.SELF_SUBJECT_RULES_REVIEWS: rules,
+        }
+
+    async def _check_grant(self, kind: Kind, obj: Object, old: Object | None, user: User) -> None:
+        if kind.resource.group == resources.ROLES.group:
+            await check_write(kind.resource, obj, old, user, self._authorizer, self.reader)
+
+    def _context(self, call: Call) -> Context:
+        return Context(
+            self._clock.now(), self._entropy, call.user, self.reader, self.writer, call.dry_run,
+            self.config.service_cidrs, self.config.node_port_range,
+        )  # fmt: skip
+
+    # Everything else
+
+    async def _serve_path(self, request: Request) -> Response:
+        path = request.path
+        if path.startswith(ROOTS):
+            checks = {"etcd": self._check_store, "poststarthook/rbac/bootstrap-roles": self._check_ready}
+            return await health(request, checks) or _page_not_found()
+        if path == "/metrics":
+            return await self.metrics.render()
+        if path.startswith("/openapi/"):
+            return await self._openapi.serve(request)
+        if path in ("/.well-known/openid-configuration", "/openid/v1/jwks") and self._tokens is not None:
+            document = self._tokens.jwks() if path.startswith("/openid") else self._tokens.openid_configuration()
+            media = "application/jwk-set+json" if path.startswith("/openid") else requests.JSON
+            return rendering.respond(200, orjson.dumps(document), (), media)
+        if path.startswith(("/api", "/apis")) or path in ("/", "/version", "/version/"):
+            if request.method not in ("GET", "HEAD"):
+                raise _not_allowed()
+        if path in ("/version", "/version/"):
+            return rendering.respond(200, orjson.dumps(version.INFO))
+        if path == "/":
+            paths = ["/api", "/apis", *(f"/apis/{name}" for name in self._discovery.versions() if "/" in name)]
+            paths += [*ROOTS, "/metrics", "/openapi/v2", "/openapi/v3", "/version"]
+            return rendering.respond(200, orjson.dumps({"paths": sorted(paths)}))
+        aggregated = path.rstrip("/") in ("/api", "/apis") and self._wants_aggregated(request)
+        found = self._discovery.document(path, aggregated=aggregated)
+        if found is not None:
+            return rendering.respond(200, found, (), AGGREGATED if aggregated else requests.JSON)
+        if path.startswith(("/api/", "/apis/")):
+            raise _unknown_path()
+        return _page_not_found()
+
+    def _wants_aggregated(self, request: Request) -> bool:
+        return requests.negotiate(request.headers.get("accept", "")).api_discovery
+
+    async def _check_store(self) -> str | None:
+        try:
+            await self._store.revision()
+        except Unavailable as error:
+            return str(error)
+        return None
+
+    async def _check_ready(self) -> str | None:
+        return None if self._ready.is_set() else "not finished"
+
+
+def _strategies(config: Config) -> Sequence[Strategy]:
+    if config.strategies is not None:
+        return config.strategies
+    try:
+        from pybernetes.apiserver.registry.all import STRATEGIES
+    except ModuleNotFoundError:  # TEMPORARY
+        return ()
+    return STRATEGIES
+
+
+def _may_span(resource: Resource, info: RequestInfo) -> bool:
+    """Namespaced resources may be listed and watched over all namespaces; a namespace is named by its own path."""
+    if resource.namespaced:
+        return info.verb in ("list", "watch")
+    return resource is resources.NAMESPACES
+
+
+def _unknown_path() -> NotFound:
+    error = NotFound("the server could not find the requested resource")
+    error.status["details"] = {}
+    return error
+
+
+def _not_allowed() -> MethodNotAllowed:
+    error = MethodNotAllowed("the server does not allow this method on the requested resource")
+    error.status["details"] = {}
+    return error
+
+
+def _page_not_found() -> Response:
+    return Response(404, dict(_TEXT), b"404 page not found\n")

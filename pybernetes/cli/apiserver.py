@@ -1,0 +1,68 @@
+"""`pyb apiserver`: the API server alone."""
+
+from __future__ import annotations
+
+import click
+
+from pybernetes.cli.runtime import run_component
+
+
+def _list(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _port_range(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, int]:
+    low, _, high = value.partition("-")
+    try:
+        return int(low), int(high)
+    except ValueError as error:
+        raise click.BadParameter("must look like 30000-32767") from error
+
+
+@click.command("apiserver")
+@click.option("--bind-address", default="0.0.0.0", show_default=True, help="The address to listen on.")
+@click.option("--secure-port", default=6443, show_default=True, help="The HTTPS port.")
+@click.option("--advertise-address", default="", help="The address told to the cluster; default: the default route's.")
+@click.option("--data-dir", default="/var/lib/pybernetes/store", show_default=True, help="Of the embedded store.")
+@click.option("--tls-cert-file", default="", help="Serving certificate; made in the data directory if not given.")
+@click.option("--tls-private-key-file", default="", help="Its key.")
+@click.option("--client-ca-file", default="", help="Client certificates signed by these authorities are identities.")
+@click.option(
+    "--anonymous-auth", type=bool, default=True, show_default=True, help="Let requests without credential be anonymous."
+)
+@click.option("--token-auth-file", default="", help="Static tokens: CSV of token,user,uid,groups.")
+@click.option(
+    "--enable-bootstrap-token-auth", type=bool, default=False, is_flag=False, flag_value=True, help="Accept bootstrap tokens."
+)
+@click.option(
+    "--authorization-mode", default="Node,RBAC", show_default=True, callback=_list, help="AlwaysAllow, AlwaysDeny, Node, RBAC."
+)
+@click.option("--service-account-issuer", multiple=True, help="Issuer of tokens; the first signs, all are accepted.")
+@click.option("--service-account-key-file", multiple=True, help="Keys (PEM) by which tokens are verified.")
+@click.option("--service-account-signing-key-file", default="", help="The key that signs tokens; made if not given.")
+@click.option("--service-account-lookup", type=bool, default=True, show_default=True, help="Refuse tokens of deleted accounts.")
+@click.option(
+    "--service-account-extend-token-expiration", type=bool, default=True, show_default=True, help="Extend projected tokens."
+)
+@click.option("--api-audiences", default="", callback=_list, help="Audiences of tokens; default: the issuers.")
+@click.option(
+    "--service-cluster-ip-range", default="10.96.0.0/16", show_default=True, callback=_list, help="CIDRs of Services."
+)
+@click.option("--service-node-port-range", default="30000-32767", show_default=True, callback=_port_range, help="Node ports.")
+@click.option("--kubelet-client-certificate", default="", help="Our certificate for kubelets.")
+@click.option("--kubelet-client-key", default="", help="Its key.")
+@click.option("--kubelet-certificate-authority", default="", help="Verify kubelets by this authority; default: not at all.")
+@click.option(
+    "--kubelet-preferred-address-types", default="InternalIP,ExternalIP,Hostname,InternalDNS,ExternalDNS", show_default=True,
+    callback=_list, help="Which of a node's addresses to use.",
+)  # fmt: skip
+@click.option("--enable-admission-plugins", default="", callback=_list, help="Further admission plugins.")
+@click.option("--disable-admission-plugins", default="", callback=_list, help="Admission plugins to do without.")
+@click.option("-v", "--v", "verbosity", default=0, help="Log verbosity.")
+def command(verbosity: int, **flags: object) -> None:
+    """Serve the Kubernetes API from an embedded store."""
+    from pybernetes.apiserver import app
+    from pybernetes.apiserver.options import Options
+
+    options = Options(**flags)  # type: ignore[arg-type]
+    run_component("apiserver", app.run, options, verbosity)
