@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from pathlib import Path
 
-from pybernetes.kubelet.volumes.atomic_writer import File, write_atomically
-from pybernetes.kubelet.volumes.interface import Context, Kind, VolumeError
+from pybernetes.kubelet.volumes.atomic_writer import File
+from pybernetes.kubelet.volumes.interface import Context, Files, Kind, VolumeError, write_to_disk
 from pybernetes.machinery.meta import Object
 
 DEFAULT_MODE = 0o644
@@ -40,13 +39,10 @@ def select(data: Mapping[str, bytes], source: Object, default_mode: int, what: s
     return files
 
 
-async def set_up(context: Context, volume: Object, directory: Path) -> Path:
+async def collect(context: Context, volume: Object) -> Files:
     source = volume["configMap"]
     mode = source.get("defaultMode")
-    files = await files_of(context, source, DEFAULT_MODE if mode is None else mode)
-    directory.mkdir(parents=True, exist_ok=True, mode=0o755)
-    write_atomically(directory, files, context.version, fs_group=context.fs_group)
-    return directory
+    return await files_of(context, source, DEFAULT_MODE if mode is None else mode)
 
 
-KIND = Kind("configMap", "kubernetes.io~configmap", set_up, refreshed=True, read_only=True)
+KIND = Kind("configMap", "kubernetes.io~configmap", collect, write_to_disk, refreshed=True, read_only=True)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pybernetes.kubelet.environment import ConfigError, field_value, resource_value
-from pybernetes.kubelet.volumes.atomic_writer import File, write_atomically
+from pybernetes.kubelet.volumes.atomic_writer import File
 from pybernetes.kubelet.volumes.config_map import DEFAULT_MODE
-from pybernetes.kubelet.volumes.interface import Context, Kind, VolumeError
-from pybernetes.kubelet.volumes.mounts import mount_tmpfs
+from pybernetes.kubelet.volumes.interface import Context, Files, Kind, VolumeError, write_to_memory
 from pybernetes.machinery.meta import Object
 
 
@@ -28,14 +25,10 @@ def files_of(context: Context, source: Object, default_mode: int) -> dict[str, F
     return files
 
 
-async def set_up(context: Context, volume: Object, directory: Path) -> Path:
+async def collect(context: Context, volume: Object) -> Files:
     source = volume["downwardAPI"]
     mode = source.get("defaultMode")
-    directory.mkdir(parents=True, exist_ok=True, mode=0o755)
-    mount_tmpfs(directory)
-    files = files_of(context, source, DEFAULT_MODE if mode is None else mode)
-    write_atomically(directory, files, context.version, fs_group=context.fs_group)
-    return directory
+    return files_of(context, source, DEFAULT_MODE if mode is None else mode)
 
 
-KIND = Kind("downwardAPI", "kubernetes.io~downward-api", set_up, refreshed=True, read_only=True)
+KIND = Kind("downwardAPI", "kubernetes.io~downward-api", collect, write_to_memory, refreshed=True, read_only=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pybernetes.kubelet.volumes.interface import Context, Kind, VolumeError
+from pybernetes.kubelet.volumes.interface import Context, Files, Kind, VolumeError, nothing
 from pybernetes.kubelet.volumes.mounts import mount_tmpfs
 from pybernetes.machinery.meta import Object
 from pybernetes.machinery.quantity import parse
 
 
-async def set_up(context: Context, volume: Object, directory: Path) -> Path:
+def write(context: Context, volume: Object, directory: Path, files: Files) -> Path:
     source = volume.get("emptyDir") or {}
     medium = source.get("medium", "")
     directory.mkdir(parents=True, exist_ok=True)
@@ -28,4 +28,4 @@ async def set_up(context: Context, volume: Object, directory: Path) -> Path:
     return directory
 
 
-KIND = Kind("emptyDir", "kubernetes.io~empty-dir", set_up)
+KIND = Kind("emptyDir", "kubernetes.io~empty-dir", nothing, write)

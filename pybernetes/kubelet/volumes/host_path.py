@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from pybernetes.kubelet.volumes.interface import Context, Kind, VolumeError
+from pybernetes.kubelet.volumes.interface import Context, Files, Kind, VolumeError, nothing
 from pybernetes.machinery.meta import Object
 
 _CHECKS: dict[str, tuple[Callable[[Path], bool], str]] = {
@@ -17,7 +17,7 @@ _CHECKS: dict[str, tuple[Callable[[Path], bool], str]] = {
 }
 
 
-async def set_up(context: Context, volume: Object, directory: Path) -> Path:
+def write(context: Context, volume: Object, directory: Path, files: Files) -> Path:
     source = volume["hostPath"]
     path, kind = Path(source["path"]), source.get("type") or ""
     if kind == "DirectoryOrCreate" and not path.exists():
@@ -30,4 +30,4 @@ async def set_up(context: Context, volume: Object, directory: Path) -> Path:
     return path
 
 
-KIND = Kind("hostPath", "kubernetes.io~host-path", set_up)
+KIND = Kind("hostPath", "kubernetes.io~host-path", nothing, write)

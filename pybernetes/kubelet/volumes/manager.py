@@ -97,7 +97,8 @@ class VolumeManager:
             raise VolumeError(f"volumes of kind {source} are not supported by this kubelet yet")
         directory = self.pod_directory(uid_of(context.pod)) / "volumes" / kind.plugin / volume["name"]
         try:
-            return await kind.set_up(context, volume, directory)
+            files = await kind.collect(context, volume)
+            return kind.write(context, volume, directory, files)
         except ConnectionFailed as error:
             raise VolumeError(f"the API server cannot be reached: {error}") from error
 

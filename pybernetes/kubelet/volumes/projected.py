@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pybernetes.kubelet.volumes import config_map, downward_api, secret
-from pybernetes.kubelet.volumes.atomic_writer import File, write_atomically
-from pybernetes.kubelet.volumes.interface import Context, Kind, VolumeError
-from pybernetes.kubelet.volumes.mounts import mount_tmpfs
+from pybernetes.kubelet.volumes.atomic_writer import File
+from pybernetes.kubelet.volumes.interface import Context, Files, Kind, VolumeError, write_to_memory
 from pybernetes.machinery.meta import Object
 
 TOKEN_EXPIRATION_S = 3600
@@ -43,12 +40,8 @@ async def _token(context: Context, source: Object, default_mode: int) -> dict[st
     return {source["path"]: File(token.encode(), default_mode)}
 
 
-async def set_up(context: Context, volume: Object, directory: Path) -> Path:
-    files = await files_of(context, volume["projected"])
-    directory.mkdir(parents=True, exist_ok=True, mode=0o755)
-    mount_tmpfs(directory)
-    write_atomically(directory, files, context.version, fs_group=context.fs_group)
-    return directory
+async def collect(context: Context, volume: Object) -> Files:
+    return await files_of(context, volume["projected"])
 
 
-KIND = Kind("projected", "kubernetes.io~projected", set_up, refreshed=True, read_only=True)
+KIND = Kind("projected", "kubernetes.io~projected", collect, write_to_memory, refreshed=True, read_only=True)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-from pathlib import Path
 
-from pybernetes.kubelet.volumes.atomic_writer import File, write_atomically
+from pybernetes.kubelet.volumes.atomic_writer import File
 from pybernetes.kubelet.volumes.config_map import DEFAULT_MODE, select
-from pybernetes.kubelet.volumes.interface import Context, Kind, VolumeError
-from pybernetes.kubelet.volumes.mounts import mount_tmpfs
+from pybernetes.kubelet.volumes.interface import Context, Files, Kind, VolumeError, write_to_memory
 from pybernetes.machinery.meta import Object
 
 
@@ -23,14 +21,10 @@ async def files_of(context: Context, source: Object, default_mode: int) -> dict[
     return select(data, source, default_mode, f'secret "{name}"')
 
 
-async def set_up(context: Context, volume: Object, directory: Path) -> Path:
+async def collect(context: Context, volume: Object) -> Files:
     source = volume["secret"]
     mode = source.get("defaultMode")
-    files = await files_of(context, source, DEFAULT_MODE if mode is None else mode)
-    directory.mkdir(parents=True, exist_ok=True, mode=0o755)
-    mount_tmpfs(directory)
-    write_atomically(directory, files, context.version, fs_group=context.fs_group)
-    return directory
+    return await files_of(context, source, DEFAULT_MODE if mode is None else mode)
 
 
-KIND = Kind("secret", "kubernetes.io~secret", set_up, refreshed=True, read_only=True)
+KIND = Kind("secret", "kubernetes.io~secret", collect, write_to_memory, refreshed=True, read_only=True)

@@ -1,7 +1,7 @@
 """`subPath`: mount one file or directory of a volume, without following a link out of the volume (CVE-2017-1002101).
 
 The container's owner may write to the volume and race us with links. So the resolved path is opened one component at a time
-without following links, checked to be inside the volume, and the *opened* thing is bind mounted; the runtime gets the bind mount.
+without following links, checked to be inside the volume, and the *opened* thing is bind mounted; the runtime gets that mount.
 """
 
 from __future__ import annotations

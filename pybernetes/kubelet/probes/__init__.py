@@ -1,0 +1,1 @@
+"""Startup, liveness and readiness probes. `manager` runs them and keeps their results; `probe` does one."""

@@ -1,0 +1,1 @@
+"""What the kubelet serves: pods, logs, exec, attach, port-forward, metrics (port 10250)."""
