@@ -22,7 +22,15 @@ YAML: Final = "application/yaml"
 _YAML_TYPES: Final = frozenset({YAML, "text/yaml", "application/x-yaml", "text/x-yaml", "application/apply-patch+yaml"})
 _SUMMARY_BYTES: Final = 30
 _TYPE_STRUCT: Final = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
-_GO_NAMES: Final = {list: "array", str: "string", bool: "bool", int: "number", float: "number", type(None): "null"}
+_GO_VALUES: Final = {
+    dict: "object",
+    list: "array",
+    str: "string",
+    bool: "bool",
+    int: "number",
+    float: "number",
+    type(None): "null",
+}
 
 
 def media_type(content_type: str) -> str:
@@ -57,9 +65,14 @@ def decode(
             "application/json, application/yaml, application/vnd.kubernetes.protobuf"
         )
     if type(obj) is not dict:
-        why = f"json: cannot unmarshal {_GO_NAMES[type(obj)]} into Go value of type {_TYPE_STRUCT}"
+        why = f"json: cannot unmarshal {go_name(obj)} into Go value of type {_TYPE_STRUCT}"
         raise _unrecognized(body, expected_kind, f"couldn't get version/kind; json parse error: {why}")
     return obj, duplicates
+
+
+def go_name(value: Any) -> str:
+    """What Go's sentences call a JSON value: `array`, `number`, `null`."""
+    return _GO_VALUES[type(value)]
 
 
 def load_json(body: bytes) -> Any:

@@ -1,16 +1,19 @@
 """Objects and what names them: group-version-kinds, resources, and readers of `metadata`.
 
 Objects are the plain JSON dicts of the wire. The helpers here read the fields every kind has (API conventions,
-"Metadata"); they never copy.
+"Metadata"); except for `clone`, they never copy.
 """
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 Object: TypeAlias = dict[str, Any]
+
+_Json = TypeVar("_Json")
 
 
 class GroupVersionKind(NamedTuple):
@@ -72,6 +75,13 @@ class Resource:
             if subresource:
                 parts.append(subresource)
         return "/".join(parts)
+
+
+def clone(value: _Json) -> _Json:
+    """A copy of a JSON value that shares nothing with it; many times faster than `copy.deepcopy`."""
+    # Version 2 writes no back-references, so that parts which the value holds twice are two parts in the copy.
+    copied: _Json = marshal.loads(marshal.dumps(value, 2))  # type: ignore[arg-type]
+    return copied
 
 
 def parse_api_version(api_version: str) -> tuple[str, str]:

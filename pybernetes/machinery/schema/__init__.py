@@ -55,6 +55,10 @@ class Schema:
         kind = expected_kind or self.gvk.kind
         return DecodeError(f'{self.gvk.kind} in version "{self.gvk.version}" cannot be handled as a {kind}: {why}', why)
 
+    @property
+    def node(self) -> Node:
+        return Node(Kind.STRUCT, self.struct.go, struct_name=self.struct.name)
+
     def field(self, *path: str) -> Field | None:
         """The field at the end of a path of names; lists and maps on the way are stepped into (their indexes are not named)."""
         found: Field | None = None
