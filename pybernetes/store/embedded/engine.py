@@ -76,7 +76,11 @@ class EmbeddedStore:
         limits: HistoryLimits | None = None,
     ) -> EmbeddedStore:
         """The store that the log holds. Raises `StoreError` with a sentence for the user."""
-        state = await log.open()
+        try:
+            state = await log.open()
+        except BaseException:
+            await log.close()
+            raise
         return cls(
             log, state, clock=clock or SystemClock(), entropy=entropy or SystemEntropy(), limits=limits or HistoryLimits()
         )
@@ -221,10 +225,13 @@ class EmbeddedStore:
 
     async def _durable(self, revision: Revision = Revision(0)) -> Revision:  # noqa: B008 (an int)
         """Wait for all that is decided by now; gives `revision` back. Raises `Unavailable`."""
-        done: asyncio.Future[None] = self._loop.create_future()
-        self._queue.waiting.append(done)
-        self._schedule()
-        await done
+        if self._queue.batch:
+            self._schedule()
+        queue = self._queue if self._queue.batch else self._committing
+        if queue is not None:
+            done: asyncio.Future[None] = self._loop.create_future()
+            queue.waiting.append(done)
+            await done
         return revision
 
     async def _shown(self, key: str) -> None:
@@ -238,7 +245,7 @@ class EmbeddedStore:
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        if self._committing is not None or not (self._queue.waiting or self._queue.batch):
+        if self._committing is not None or not self._queue.batch:
             return
         self._committing, self._queue = self._queue, _Queue()
         if self._refusing:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 
 from pybernetes.store.embedded.log import State
-from pybernetes.store.embedded.sqlite_log import PUT, connect, row_of
+from pybernetes.store.embedded.sqlite_log import PUT, SCHEMA, connect, row_of, sync
 from pybernetes.store.interface import StoreError
 
 # Clients remember revisions that were reached after the snapshot and are not in it. A restored store goes on from beyond
@@ -20,18 +21,18 @@ def save(state: State, path: Path) -> None:
     if path.exists():
         raise FileExistsError(f"{path} exists")
     part = path.with_name(path.name + ".part")
-    _remove(part)
-    connection = connect(part)
+    _make_private(part)
+    connection = sqlite3.connect(part, isolation_level=None)
     try:
-        connection.execute("BEGIN IMMEDIATE")
+        # Nobody opens the part before it is whole and synced, so it needs neither a journal nor a sync on the way.
+        connection.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {SCHEMA} BEGIN;")
         connection.executemany(PUT, (row_of(entry) for entry in state.entries))
         connection.executemany("INSERT INTO lease (id, ttl_s) VALUES (?, ?)", state.leases.items())
         connection.execute("UPDATE deleted SET revision = ?", (state.revision,))
         connection.execute("COMMIT")
     finally:
-        connection.close()  # which folds the WAL into the file, and syncs it
-    os.rename(part, path)
-    _sync(path.parent)
+        connection.close()
+    _publish(part, path)
 
 
 def restore(path: Path, directory: Path, *, revisions_skipped: int = REVISIONS_SKIPPED) -> None:
@@ -41,27 +42,25 @@ def restore(path: Path, directory: Path, *, revisions_skipped: int = REVISIONS_S
         raise StoreError(f"{directory} holds a store already: remove it first, or choose another directory")
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = directory / "state.db.part"
-    _remove(part)
-    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    _make_private(part)
     shutil.copyfile(path, part)
     connection = connect(part)
     try:
         connection.execute("UPDATE deleted SET revision = revision + ?", (revisions_skipped,))
     finally:
         connection.close()
-    os.rename(part, target)
-    _sync(directory)
+    _publish(part, target)
 
 
-def _remove(database: Path) -> None:
-    """What an attempt that was cut short has left."""
-    for path in (database, database.with_name(database.name + "-wal")):
-        path.unlink(missing_ok=True)
+def _make_private(path: Path) -> None:
+    """An empty file, 0600, in place of what an attempt that was cut short has left."""
+    path.with_name(path.name + "-wal").unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+def _publish(part: Path, path: Path) -> None:
+    """Give a finished file its name, once it is on disk."""
+    sync(part)
+    os.rename(part, path)
+    sync(path.parent)

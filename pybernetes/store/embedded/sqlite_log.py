@@ -69,25 +69,21 @@ class SqliteLog:
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock_fd = _lock(self._directory)
-        except OSError as error:
-            raise Unavailable(f"cannot open the store in {self._directory}: {error.strerror}") from error
-        # A daemon: a process that ends without closing loses nothing that was acknowledged, as if it were killed.
-        threading.Thread(target=self._work, name="store-log", daemon=True).start()
-        try:
+            # A daemon: a process that ends without closing loses nothing that was acknowledged, as if it were killed.
+            threading.Thread(target=self._work, name="store-log", daemon=True).start()
             return await self._call(self._open)
         except sqlite3.Error as error:
-            await self.close()
             raise Unavailable(
                 f"cannot open the store in {self._directory}: {error}; if it is damaged, restore a snapshot"
             ) from error
-        except BaseException:
-            await self.close()
-            raise
+        except OSError as error:
+            raise Unavailable(f"cannot open the store in {self._directory}: {error.strerror}") from error
 
     def commit(self, batch: Batch, done: Callable[[Exception | None], None]) -> None:
         self._submit(lambda: self._commit(batch), lambda _, error: done(error))
 
     async def close(self) -> None:
+        """Also what closes a log that could not be opened."""
         if self._lock_fd < 0:
             return
         await self._call(self._close)
@@ -155,7 +151,9 @@ class SqliteLog:
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open the database, made if need be. Raises `sqlite3.Error`, or `Unavailable` if it is not one of ours."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite gives its WAL the same mode
+    if not path.exists():
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite gives its WAL the same mode
+        sync(path.parent)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         # Nobody else opens it, so SQLite need not coordinate through shared memory.
@@ -216,6 +214,15 @@ def write(connection: sqlite3.Connection, batch: Batch) -> None:
 
 def row_of(entry: Entry) -> tuple[int, str, bytes, int, int, int]:
     return (entry.create_revision, entry.key, entry.value, entry.mod_revision, entry.version, entry.lease)
+
+
+def sync(path: Path) -> None:
+    """Put on disk what was written to a file, or which names a directory has."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _lock(directory: Path) -> int:
