@@ -97,7 +97,7 @@ class History:
             revision = change.revision
         if not self._marks or now_s - self._marks[-1][0] >= MARK_EVERY_S:
             self._marks.append((now_s, revision))
-        while now_s - self._marks[0][0] > self._limits.age_s:
+        while self._marks and now_s - self._marks[0][0] > self._limits.age_s:
             self.forget(self._marks.popleft()[1])
 
     def since(self, prefix: str, after: Revision) -> list[Change]:
@@ -122,7 +122,7 @@ class History:
             while window.changes and window.changes[0].revision <= revision:
                 window.forget_first()
             window.floor = max(window.floor, revision)
-            if not window.changes:
+            if not window.changes and window.floor == self._floor:  # nothing that the history does not say
                 del self._windows[resource]
 
     def _newest_first(self, prefix: str, after: Revision) -> Iterator[Change]:
