@@ -95,9 +95,9 @@ class PodSecurity(AdmissionPlugin):
             return
         problems = list(label_errors(labels_of(namespace)))
         old = labels_of(request.old_object) if request.old_object is not None else {}
-        if request.operation is Operation.UPDATE and problems == list(label_errors(old)):
-            return  # nothing got worse: do not stand in the way of other changes
         if problems:
+            if problems == list(label_errors(old)):
+                return  # nothing got worse: do not stand in the way of other changes
             raise errors.invalid("", NAMESPACES.kind, name_of(namespace), problems)
         enforce = policy_of(labels_of(namespace)).enforce
         if request.operation is Operation.UPDATE and enforce != policy_of(old).enforce and enforce.level != "privileged":

@@ -50,8 +50,8 @@ async def test_a_refused_access_says_nothing_else_and_empty_texts_are_dropped(au
 @pytest.mark.parametrize(
     ("spec", "problem"),
     [
-        ({}, "[spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be "
-             'specified, spec.user: Invalid value: "": at least one of user or group must be specified]'),
+        ({}, "[spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes "
+             'must be specified, spec.user: Invalid value: "": at least one of user or group must be specified]'),
         ({"user": "x", "nonResourceAttributes": {}, "resourceAttributes": {}},
          'spec.nonResourceAttributes: Invalid value: {"Path":"","Verb":""}: '
          "cannot be specified in combination with resourceAttributes"),
@@ -64,7 +64,7 @@ async def test_a_review_of_nothing_is_invalid(authorizer, spec, problem):
 
 
 async def test_a_local_review_asks_about_its_own_namespace(authorizer):
-    with pytest.raises(errors.Invalid, match="must match metadata.namespace"):
+    with pytest.raises(errors.Invalid, match=r"must match metadata\.namespace"):
         asked = {"resource": "pods", "verb": "get", "namespace": "other"}
         await local_subject_access_review(review(user="x", resourceAttributes=asked), "ns", authorizer)
 
