@@ -29,11 +29,11 @@ MANAGER = "ipallocator.k8s.io"
 def is_headless(spec: Object) -> bool:
     """It has no address of its own: DNS gives those of its pods."""
     first: str = (spec.get("clusterIPs") or [""])[0]
-    return "None" in (spec.get("clusterIP"), first)
+    return "None" in (spec.get("clusterIP", ""), first)
 
 
 def needs_cluster_ip(spec: Object) -> bool:
-    return spec.get("type", "ClusterIP") != "ExternalName"
+    return bool(spec.get("type") != "ExternalName")
 
 
 def needs_node_port(spec: Object) -> bool:
