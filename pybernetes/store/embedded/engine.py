@@ -32,7 +32,7 @@ from pybernetes.store.embedded.log import Batch, Log, State
 from pybernetes.store.embedded.watches import EmbeddedWatch, Hub
 from pybernetes.store.interface import Change, Entry, FutureRevision, KeyExists, Mismatch, Page, Revision, Unavailable
 
-log = logger("store")
+LOGGER = logger("store")
 
 
 @dataclass(slots=True)
@@ -259,7 +259,7 @@ class EmbeddedStore:
         if error is None:
             self._show(done.batch)
         elif not self._refusing:
-            log.error("The store takes no more writes", err=error)
+            LOGGER.error("The store takes no more writes", err=error)
             self._refusing = f"the store takes no more writes until it is opened again: {error}"
             self._hub.end(self._refusing)
         for future in done.waiting:
