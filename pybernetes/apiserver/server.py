@@ -31,14 +31,14 @@ from pybernetes.apiserver.image import Image
 from pybernetes.apiserver.metrics import Metrics
 from pybernetes.apiserver.openapi import OpenApi
 from pybernetes.apiserver.proxying import Kubelets, Proxy
-from pybernetes.apiserver.registry import kinds, reading, rendering
+from pybernetes.apiserver.registry import decoding, kinds, reading, rendering
 from pybernetes.apiserver.registry.deleting import Deletes
 from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.apiserver.registry.store_access import ImageReader, ImageWriter
 from pybernetes.apiserver.registry.strategy import Context, Strategy
 from pybernetes.apiserver.registry.subresources import Subresources
 from pybernetes.apiserver.registry.writing import Writes
-from pybernetes.machinery import codec, resources
+from pybernetes.machinery import resources
 from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.entropy import Entropy
 from pybernetes.machinery.errors import (
@@ -255,7 +255,7 @@ class ApiServer:
     async def _serve_review(self, call: Call, resource: Resource, review: Review) -> Response:
         if call.info.verb != "create":
             raise _not_allowed()
-        obj, _ = codec.decode(call.request.body, call.request.headers.get("content-type", ""), expected_kind=resource.kind)
+        obj, _ = decoding.read_body(call, resource.gvk)
         answer = await review(obj, call.info, call.user)
         answer = {"kind": resource.kind, "apiVersion": resource.api_version, **answer}
         return rendering.respond_object(201, answer, call.format, call.warnings)

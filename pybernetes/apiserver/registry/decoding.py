@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 
 import orjson
 
+from pybernetes.apiserver import requests
 from pybernetes.apiserver.calls import Call
 from pybernetes.apiserver.registry import metadata
 from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.machinery import codec
 from pybernetes.machinery.errors import BadRequest, FieldError, Invalid, StatusError, UnsupportedMediaType, invalid
-from pybernetes.machinery.meta import Object
+from pybernetes.machinery.meta import GroupVersionKind, Object
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -34,15 +35,22 @@ def field_validation(call: Call, options_kind: str) -> str:
     return wanted or "Warn"
 
 
+def read_body(call: Call, expected: GroupVersionKind, *, find_duplicates: bool = False) -> tuple[Object, list[str]]:
+    """The object in the body, whatever it is, and the paths of duplicate fields. Raises `BadRequest`, `UnsupportedMediaType`."""
+    content_type = call.request.headers.get("content-type", "")
+    if content_type.startswith(requests.PROTOBUF):
+        from pybernetes.machinery import protobuf
+
+        return protobuf.decode(call.request.body, expected), []
+    return codec.decode(call.request.body, content_type, find_duplicates=find_duplicates, expected_kind=expected.kind)
+
+
 def read_object(call: Call, kind: Kind) -> Object:
     """The object in the body: of this kind, conforming to its schema. Raises `BadRequest`, `UnsupportedMediaType`."""
     creates = call.request.method == "POST"
     validation = field_validation(call, "CreateOptions" if creates else "UpdateOptions")
     resource = kind.resource
-    obj, duplicates = codec.decode(
-        call.request.body, call.request.headers.get("content-type", ""),
-        find_duplicates=validation != "Ignore", expected_kind=resource.kind,
-    )  # fmt: skip
+    obj, duplicates = read_body(call, resource.gvk, find_duplicates=validation != "Ignore")
     metadata.check_type(obj, resource)
     unknown = kind.schema.conform(obj)
     found = [*(f'duplicate field "{path}"' for path in duplicates), *(f'unknown field "{path}"' for path in unknown)]
@@ -151,7 +159,7 @@ def read_options(call: Call, kind: str, allowed: Sequence[str]) -> Object:
     """DeleteOptions from the body and, over it, from the query. Raises `BadRequest`."""
     options: Object = {}
     if call.request.body:
-        options, _ = codec.decode(call.request.body, call.request.headers.get("content-type", ""), expected_kind=kind)
+        options, _ = read_body(call, GroupVersionKind("", "v1", kind))
     for name in allowed:
         if name in call.query:
             options[name] = call.query[name]

@@ -17,7 +17,7 @@ from pybernetes.apiserver.registry.deleting import Deletes, check_preconditions
 from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.apiserver.registry.strategy import ScalePaths
 from pybernetes.apiserver.registry.writing import CONFLICT_TRIES, Writes
-from pybernetes.machinery import codec, labels
+from pybernetes.machinery import labels
 from pybernetes.machinery.clock import rfc3339
 from pybernetes.machinery.errors import (
     BadRequest,
@@ -31,11 +31,13 @@ from pybernetes.machinery.errors import (
 )
 from pybernetes.machinery.http.messages import Response
 from pybernetes.machinery.meta import GroupVersionKind, Object, Resource
-from pybernetes.machinery.resources import POD_DISRUPTION_BUDGETS, PODS
+from pybernetes.machinery.resources import BINDINGS, POD_DISRUPTION_BUDGETS, PODS
 from pybernetes.store.interface import Mismatch
 
 SUCCESS: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 _SCALE = GroupVersionKind("autoscaling", "v1", "Scale")
+_EVICTION = GroupVersionKind("policy", "v1", "Eviction")
+_TOKEN_REQUEST = GroupVersionKind("authentication.k8s.io", "v1", "TokenRequest")
 
 IssueToken = Callable[[str, str, Object], Object]
 
@@ -75,7 +77,7 @@ class Subresources:
                 raise kind.not_found(call.info.name)
             return rendering.respond_object(200, _as_scale(kind.object(entry), paths), call.format, call.warnings)
         if verb == "update":
-            body, _ = codec.decode(call.request.body, call.request.headers.get("content-type", ""), expected_kind="Scale")
+            body, _ = decoding.read_body(call, _SCALE)
             metadata.check_type(body, _SCALE_RESOURCE)
             metadata.check_name(body, call.info.name)
             change = _rescaled(lambda _: body, paths)
@@ -90,7 +92,7 @@ class Subresources:
     async def bind(self, call: Call, name: str) -> Response:
         """Assign a pod to a node (upstream: `BindingREST`). Answers a Status."""
         kind = self._kinds[PODS]
-        binding, _ = codec.decode(call.request.body, call.request.headers.get("content-type", ""), expected_kind="Binding")
+        binding, _ = decoding.read_body(call, BINDINGS.gvk)
         meta = binding.get("metadata") or {}
         name = name or meta.get("name", "")
         if meta.get("name") not in (None, "", name):
@@ -136,7 +138,7 @@ class Subresources:
     # eviction
 
     async def _evict(self, call: Call, kind: Kind) -> Response:
-        eviction, _ = codec.decode(call.request.body, call.request.headers.get("content-type", ""), expected_kind="Eviction")
+        eviction, _ = decoding.read_body(call, _EVICTION)
         given = (eviction.get("metadata") or {}).get("name") or call.info.name
         if given != call.info.name:
             raise BadRequest("name in URL does not match name in Eviction object")
@@ -203,7 +205,7 @@ class Subresources:
     # token
 
     async def _token(self, call: Call, kind: Kind, issue: IssueToken) -> Response:
-        request, _ = codec.decode(call.request.body, call.request.headers.get("content-type", ""), expected_kind="TokenRequest")
+        request, _ = decoding.read_body(call, _TOKEN_REQUEST)
         await self._image.current()
         given = (request.get("metadata") or {}).get("name") or call.info.name
         if given != call.info.name:

@@ -119,7 +119,7 @@ class Replay:
             return f"warnings {given}, upstream {warnings}"
         wanted = expected["body"]
         body = self._picked(step, body)
-        ours = self._normalized(body)
+        ours = _sorted_causes(self._normalized(body))
         wanted = _sorted_causes(copy.deepcopy(wanted))
         for path in step.get("mayDiffer") or ():
             _forget(wanted, path), _forget(ours, path)
@@ -162,7 +162,8 @@ class Replay:
             sent["content-type"] = "application/json"
         if authenticated:
             sent["authorization"] = f"Bearer {ADMIN_TOKEN}"
-        sent.update({name.lower(): self._fill(value) for name, value in (headers or {}).items()})
+        for name, value in (headers or {}).items():
+            sent[name.lower()] = self._fill(", ".join(value) if isinstance(value, list) else value)
         path, _, query = path.partition("?")
         return await self.handler(Request(method, quote(path, safe="/:%"), query, sent, data))
 
