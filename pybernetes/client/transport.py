@@ -107,7 +107,7 @@ class InProcessTransport:
     async def send(self, request: Request, *, stream: bool = False, timeout_s: float | None = 60) -> Response:
         try:
             async with asyncio.timeout(timeout_s):
-                response = await self._handler(self._dressed(request))
+                response = await self._call(request)
                 if stream:
                     return Response(response.status, response.headers, ByteStream(response.body))
                 return Response(response.status, response.headers, await read_all(response.body))
@@ -117,7 +117,7 @@ class InProcessTransport:
     async def upgrade(self, request: Request, *, timeout_s: float = 30) -> tuple[Response, Upgradable | None]:
         try:
             async with asyncio.timeout(timeout_s):
-                response = await self._handler(self._dressed(request))
+                response = await self._call(request)
                 if response.status != 101 or response.upgrade is None:
                     return Response(response.status, response.headers, await read_all(response.body)), None
         except TimeoutError as error:
@@ -142,8 +142,8 @@ class InProcessTransport:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _dressed(self, request: Request) -> Request:
-        return Request(
+    async def _call(self, request: Request) -> Response:
+        theirs = Request(
             method=request.method,
             path=request.path,
             query=request.query,
@@ -152,6 +152,9 @@ class InProcessTransport:
             peer_certificate=self._peer_certificate,
             peer=self._peer,
         )
+        response = await self._handler(theirs)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Response(response.status, headers, response.body, response.upgrade)
 
 
 # Bytes that one end of a memory connection may be ahead of the other.
