@@ -191,11 +191,11 @@ def summarize(resource: Resource, owner: Object, claimed: Sequence[Object], fail
     }
     if resource == REPLICA_SETS:
         counts["terminatingReplicas"] = len(terminating)
+    counts["observedGeneration"] = int(owner["metadata"].get("generation", 0))
     status: Object = {key: value for key, value in old.items() if key not in counts}
     # Wire form: omitted when 0, except `replicas` and (a pointer) `terminatingReplicas`.
     status["replicas"] = len(active)
     status |= {key: value for key, value in counts.items() if value or key == "terminatingReplicas"}
-    status["observedGeneration"] = owner["metadata"].get("generation", 0)
     conditions = [each for each in old.get("conditions") or () if each["type"] != "ReplicaFailure"]
     if (shown := replica_failure(old, failure, len(active), int(owner["spec"].get("replicas", 1)), now)) is not None:
         conditions.append(shown)

@@ -68,14 +68,14 @@ def counted(deployment: Object, sets: ReplicaSets, conditions: Sequence[Object],
     unavailable = max(total_replicas(sets.all) - available, 0)
     old: Object = deployment.get("status") or {}
     counts = {
+        "observedGeneration": int(deployment["metadata"].get("generation", 0)),
         "replicas": total_status(sets.all, "replicas"),
         "updatedReplicas": status_count(sets.new, "replicas") if sets.new is not None else 0,
         "readyReplicas": total_status(sets.all, "readyReplicas"),
         "availableReplicas": available,
         "unavailableReplicas": unavailable,
     }
-    status: Object = {"observedGeneration": int(deployment["metadata"].get("generation", 0))}
-    status |= {key: value for key, value in counts.items() if value}
+    status: Object = {key: value for key, value in counts.items() if value}  # wire form: zeros are omitted
     if all("terminatingReplicas" in (each.get("status") or {}) for each in sets.all):
         status["terminatingReplicas"] = total_status(sets.all, "terminatingReplicas")
     if "collisionCount" in old:
