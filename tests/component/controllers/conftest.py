@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -72,7 +71,6 @@ class ControlPlane:
         given = 1
         while True:
             for pod in (await self.admin.list(PODS))["items"]:
-                pod = copy.deepcopy(pod)
                 namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
                 try:
                     if "deletionTimestamp" in pod["metadata"]:
