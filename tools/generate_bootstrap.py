@@ -1,6 +1,8 @@
 """Turn the recorded bootstrap objects of an upstream API server into the tables of `apiserver/bootstrap/`.
 
-    python tools/generate_bootstrap.py DIR        DIR holds bootstrap-objects.json
+    python tools/generate_bootstrap.py DIR [--check]
+
+DIR holds `bootstrap-objects.json`. With --check nothing is written; the exit status is 1 if a committed table is stale.
 
 What all objects of a kind share (apiVersion, the autoupdate annotation, the bootstrapping label) is left out, and the rules of
 aggregated roles too: `apiserver/bootstrap/objects.py` puts them back. A rule is a row [verbs, groups, resources] with the
@@ -9,6 +11,7 @@ resource names as a fourth column where there are some, or [verbs, non-resource 
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -58,7 +61,7 @@ def key(obj: Object) -> str:
     return f"{metadata['namespace']}/{metadata['name']}" if "namespace" in metadata else str(metadata["name"])
 
 
-def main(source: Path) -> None:
+def tables(source: Path) -> dict[str, Object]:
     objects: dict[str, list[Object]] = json.loads((source / "bootstrap-objects.json").read_text())
     rbac = {
         "clusterRoles": {key(role): role_row(role) for role in objects["clusterroles"]},
@@ -77,10 +80,25 @@ def main(source: Path) -> None:
         "flowSchemas": {key(item): item["spec"] for item in objects["flowschemas"]},
         "priorityLevelConfigurations": {key(item): item["spec"] for item in objects["prioritylevelconfigurations"]},
     }
-    for name, table in (("rbac", rbac), ("system", system), ("flow_control", flow_control)):
-        path = TABLES / f"{name}.json"
-        path.write_text(one_row_a_line(table))
-        print(f"{path}: {path.stat().st_size} bytes")
+    return {"rbac": rbac, "system": system, "flow_control": flow_control}
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description="Generate the tables of bootstrap objects.")
+    arguments.add_argument("directory", type=Path)
+    arguments.add_argument("--check", action="store_true", help="write nothing; fail if a table is stale")
+    options = arguments.parse_args()
+    stale = False
+    for name, table in tables(options.directory).items():
+        path, text = TABLES / f"{name}.json", one_row_a_line(table)
+        if options.check:
+            if not path.exists() or path.read_text() != text:
+                stale = True
+                print(f"{path} is stale")
+        else:
+            path.write_text(text)
+            print(f"{path}: {len(text)} characters")
+    return int(stale)
 
 
 def one_row_a_line(table: Object) -> str:
@@ -96,4 +114,4 @@ def one_row_a_line(table: Object) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    sys.exit(main())

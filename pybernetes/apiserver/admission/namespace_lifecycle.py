@@ -25,7 +25,7 @@ class NamespaceLifecycle(AdmissionPlugin):
             if is_namespace and request.name in IMMORTAL:
                 raise refusal(request, "this namespace may not be deleted")
             return
-        if is_namespace or not request.namespace:
+        if is_namespace or not request.namespace or request.operation is Operation.CONNECT:
             return
         if request.resource.plural == "localsubjectaccessreviews":
             return  # a question about a namespace, not an object in it

@@ -119,7 +119,8 @@ def repaired_rbac(current: Object, wanted: Object) -> Object:
             then["aggregationRule"] = {"clusterRoleSelectors": [*selectors, *missing]}
     elif "rules" in wanted:
         rules = current.get("rules") or []
-        lacking = covers(rules, wanted["rules"])
+        # Equal is the usual case, and quick to see.
+        lacking = [] if rules == wanted["rules"] else covers(rules, wanted["rules"])
         if lacking:
             then["rules"] = [*rules, *lacking]
     if "subjects" in wanted:

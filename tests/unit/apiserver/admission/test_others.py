@@ -48,6 +48,8 @@ async def test_nor_in_one_that_is_not_there(write):
     with pytest.raises(errors.NotFound) as missing:
         await write(CONFIG_MAPS, {"metadata": {"name": "c", "namespace": "gone"}})
     assert missing.value.message == 'namespaces "gone" not found'
+    # Whether there is a pod to connect to is another question.
+    await write(PODS, {"metadata": {"name": "p", "namespace": "gone"}}, operation=Operation.CONNECT, subresource="exec")
 
 
 async def test_some_namespaces_stay(write):
