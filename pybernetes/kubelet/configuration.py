@@ -60,6 +60,7 @@ class Configuration:
     node_labels: dict[str, str] = field(default_factory=dict)
     node_taints: tuple[Object, ...] = ()
     cni_conf_dir: str = ""
+    cluster_cidrs: tuple[str, ...] = ()
 
 
 def load(options: Options) -> Configuration:

@@ -40,3 +40,5 @@ class Options:
     node_status_update_frequency: str | None = None
     # Ours: where to write the CNI configuration once the node has a podCIDR; empty leaves CNI to someone else.
     cni_conf_dir: str = ""
+    # Ours: where no masquerading is needed besides the node's own pods (the whole cluster's pod CIDRs).
+    cluster_cidrs: tuple[str, ...] = ()

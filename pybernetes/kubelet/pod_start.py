@@ -35,12 +35,15 @@ class Result:
 
     ok: bool = True
     waiting: dict[str, Waiting] = field(default_factory=dict)
+    retry_soon: bool = False  # something failed that has no back-off of its own
     retry_in_s: float | None = None
 
     def failed(self, name: str, waiting: Waiting, retry_in_s: float | None = None) -> None:
         self.ok = False
         self.waiting[name] = waiting
-        if retry_in_s is not None:
+        if retry_in_s is None:
+            self.retry_soon = True
+        else:
             self.retry_in_s = retry_in_s if self.retry_in_s is None else min(retry_in_s, self.retry_in_s)
 
 
@@ -62,7 +65,7 @@ class Start:
         specs = [spec for name in actions.starts if (spec := container_spec(pod, name)) is not None]
         sandbox, volumes, images = await asyncio.gather(self._sandbox(config), self._volumes(), self._images(specs, config))
         if sandbox is None or not volumes:
-            self._result.ok = False
+            self._result.ok, self._result.retry_soon = False, True
             return self._result
         sandbox_id, pod_ips = sandbox
         starts = [

@@ -5,9 +5,9 @@
        │          └ containers killed; then volumes and cgroup removed; a pod marked for deletion is deleted from the API
        └ until the pod is deleted, finished (nothing runs or will), refused, or past its deadline
 
-The worker is single-flight: whatever happens meanwhile only wakes it, and it looks again. A start under way (pulling, creating) is
-cut short when the pod is to end. A kubelet that starts anew has the same workers look at what is there: running containers are
-adopted, since nothing in their decision depends on the past.
+The worker is single-flight: whatever happens meanwhile only wakes it, and it looks again. A start under way (pulling, creating)
+is cut short when the pod is to end. A kubelet that starts anew has the same workers look at what is there: running containers
+are adopted, since nothing in their decision depends on the past.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ class PodWorker:
         self._wake.set()
         self._due: float | None = None  # monotonic; when to look again unasked
         self._retry_s = RETRY_FIRST_S
-        self._current: asyncio.Task[None] | None = None
+        self._retry_soon = False
+        self._current: asyncio.Task[bool] | None = None
         self._interruptible = False
         self._interrupted = False
 
@@ -129,9 +130,9 @@ class PodWorker:
             await self._rest()
             self._current = asyncio.create_task(self._sync(), name=f"sync {self.uid}")
             try:
-                await self._current
-                self._retry_s = RETRY_FIRST_S
-                continue
+                if await self._current:
+                    self._retry_s = RETRY_FIRST_S
+                    continue
             except asyncio.CancelledError:
                 if not self._interrupted:
                     raise
@@ -171,7 +172,8 @@ class PodWorker:
         at = self._shared.clock.monotonic() + max(delay_s, 0)
         self._due = at if self._due is None else min(self._due, at)
 
-    async def _sync(self) -> None:
+    async def _sync(self) -> bool:
+        """Look, decide and act until nothing is left to do. False: something failed that is worth another try soon."""
         shared, pod = self._shared, self.pod
         if self._fresh and self.uid not in shared.pleg.uids:
             seen = PodSeen(self.uid)
@@ -180,7 +182,7 @@ class PodWorker:
         self._fresh = False
         if self._ending or pod is None:
             await self._end(seen)
-            return
+            return True
         shared.objects.use(self.uid, references(pod))
         self._check_admission(pod)
         self._check_deadline(pod)
@@ -198,18 +200,17 @@ class PodWorker:
             if not (actions.starts or actions.to_kill or actions.create_sandbox):
                 await self._collect_dead(pod, seen)
                 self._plan(actions)
-                return
+                return True
             went_well = await self._act(pod, seen, actions)
             seen = await observe(shared.runtime, self.uid, self._dead)
             if not went_well:
                 self._probe(pod, seen)
                 self._tell(pod, seen)
-                self._look_again_in(self._retry_s)
-                self._retry_s = min(self._retry_s * 2, RETRY_MAX_S)
                 self._plan(actions)
-                return
+                return not self._retry_soon
         if self._ending:
             await self._end(seen)
+        return True
 
     def _plan(self, actions: PodActions) -> None:
         """When to look again, if nothing happens before."""
@@ -310,6 +311,7 @@ class PodWorker:
                 self._waiting[name] = result.waiting[name]
             else:
                 self._waiting.pop(name, None)
+        self._retry_soon = result.retry_soon
         if result.retry_in_s is not None:
             self._look_again_in(result.retry_in_s)
         return result.ok
