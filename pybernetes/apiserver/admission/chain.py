@@ -51,7 +51,7 @@ PLUGINS: Mapping[str, Callable[[Parts], AdmissionPlugin]] = {
     "LimitRanger": lambda parts: LimitRanger(parts.reader),
     "ServiceAccount": lambda parts: ServiceAccount(parts.reader, parts.clock, parts.entropy),
     # Off by default upstream, and turned on by all that deploy it: ours is secure by default.
-    "NodeRestriction": lambda parts: NodeRestriction(parts.reader),
+    "NodeRestriction": lambda parts: NodeRestriction(parts.reader, parts.authorizer),
     "TaintNodesByCondition": lambda parts: TaintNodesByCondition(),
     "PodSecurity": lambda parts: PodSecurity(parts.reader),
     "Priority": lambda parts: Priority(parts.reader),

@@ -6,15 +6,24 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/admission-contro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from pybernetes.apiserver.admission.interface import AdmissionPlugin, AdmissionRequest, Operation
 from pybernetes.apiserver.admission.refusals import refusal
+from pybernetes.apiserver.attributes import RequestInfo
+from pybernetes.apiserver.authorization.interface import Authorizer, Decision
 from pybernetes.apiserver.authorization.node import NODE_LEASES, node_identity, references
 from pybernetes.apiserver.registry.strategy import Reader
 from pybernetes.machinery import errors
 from pybernetes.machinery.meta import Object, annotations_of, labels_of, name_of, uid_of
-from pybernetes.machinery.resources import NODES, PODS
+from pybernetes.machinery.resources import (
+    CSI_DRIVERS,
+    NODES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    PODS,
+    SERVICE_ACCOUNTS,
+)
 
 MIRROR = "kubernetes.io/config.mirror"
 RESTRICTION = "node-restriction.kubernetes.io"
@@ -32,8 +41,9 @@ KUBELET_LABEL_DOMAINS = ("kubelet.kubernetes.io", "node.kubernetes.io")
 class NodeRestriction(AdmissionPlugin):
     name = "NodeRestriction"
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, authorizer: Authorizer) -> None:
         self._reader = reader
+        self._authorizer = authorizer
         self._checks: Mapping[tuple[str, str], Callable[[str, AdmissionRequest], None]] = {
             ("", "pods"): self._pod,
             ("", "nodes"): _node,
@@ -53,6 +63,8 @@ class NodeRestriction(AdmissionPlugin):
         check = self._checks.get((request.resource.group, request.resource.plural))
         if check is not None:
             check(node, request)
+        if request.resource == SERVICE_ACCOUNTS and request.subresource == "token":
+            await self._audience(request)
 
     def _pod(self, node: str, request: AdmissionRequest) -> None:
         if request.subresource == "status":
@@ -141,6 +153,45 @@ class NodeRestriction(AdmissionPlugin):
             )
         if pod["spec"].get("nodeName") != node:
             raise refusal(request, "node requested token bound to a pod scheduled on a different node")
+
+    async def _audience(self, request: AdmissionRequest) -> None:
+        """Tokens for others than the API server only as the pod's volumes ask for them (KEP-4412)."""
+        spec = (request.object or {}).get("spec") or {}
+        audiences = spec.get("audiences") or [""]
+        if len(audiences) > 1:
+            raise refusal(request, "node may only request 0 or 1 audiences")
+        pod = self._existing_pod(request, spec["boundObjectRef"]["name"])
+        if audiences[0] in self._audiences(pod):
+            return
+        info = RequestInfo(
+            verb="request-serviceaccounts-token-audience", path="", is_resource=True, version="v1", resource=audiences[0],
+            namespace=request.namespace, name=request.name,
+        )  # fmt: skip
+        if (await self._authorizer.authorize(request.user, info)).decision is not Decision.ALLOW:
+            raise refusal(
+                request,
+                f'audience "{audiences[0]}" not found in pod spec volume, '
+                f"{request.user.name} is not authorized to request tokens for this audience",
+            )
+
+    def _audiences(self, pod: Object) -> Iterator[str]:
+        """The audiences that the pod's volumes name, themselves or by their CSI driver; "" is the API server."""
+        namespace = pod["metadata"]["namespace"]
+        for volume in pod["spec"].get("volumes") or ():
+            for source in (volume.get("projected") or {}).get("sources") or ():
+                if "serviceAccountToken" in source:
+                    yield source["serviceAccountToken"].get("audience", "")
+            claim_name = (volume.get("persistentVolumeClaim") or {}).get("claimName", "")
+            if "ephemeral" in volume:
+                claim_name = f"{name_of(pod)}-{volume['name']}"
+            driver = (volume.get("csi") or {}).get("driver", "")
+            if claim_name:
+                claim = self._reader.get(PERSISTENT_VOLUME_CLAIMS, namespace, claim_name) or {"spec": {}}
+                bound = self._reader.get(PERSISTENT_VOLUMES, "", claim["spec"].get("volumeName", "")) or {"spec": {}}
+                driver = (bound["spec"].get("csi") or {}).get("driver", "")
+            found = self._reader.get(CSI_DRIVERS, "", driver) if driver else None
+            for wanted in (found or {"spec": {}})["spec"].get("tokenRequests") or ():
+                yield wanted.get("audience", "")
 
 
 def _pod_status(node: str, request: AdmissionRequest) -> None:

@@ -26,7 +26,8 @@ class PodTopologyLabels(AdmissionPlugin):
         node = self._reader.get(NODES, "", node_name) if node_name else None
         copied = {key: value for key, value in labels_of(node or {"metadata": {}}).items() if key in COPIED}
         if copied:
-            obj["metadata"]["labels"] = {**labels_of(obj), **copied}
+            metadata = obj.setdefault("metadata", {})  # a Binding may come without
+            metadata["labels"] = {**labels_of(obj), **copied}
 
 
 def _node_named(request: AdmissionRequest, obj: Object) -> str:

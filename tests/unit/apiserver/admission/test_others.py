@@ -218,15 +218,21 @@ async def test_a_node_creates_mirror_pods_that_it_owns(write, pod, cluster):
 
 
 async def test_a_node_asks_for_tokens_of_its_pods_only(write, pod, cluster):
-    cluster.put(PODS, {**pod(nodeName="a"), "metadata": {"name": "p", "namespace": "ns", "uid": "u"}})
+    tokens = [{"serviceAccountToken": {"path": "token"}}, {"serviceAccountToken": {"audience": "vault", "path": "v"}}]
+    mine = pod(nodeName="a", volumes=[{"name": "t", "projected": {"sources": tokens}}])
+    cluster.put(PODS, {**mine, "metadata": {"name": "p", "namespace": "ns", "uid": "u"}})
     cluster.put(PODS, {**pod(nodeName="b"), "metadata": {"name": "q", "namespace": "ns", "uid": "v"}})
 
-    async def ask(**reference):
+    async def ask(audiences=(), **reference):
         spec = {"boundObjectRef": {"apiVersion": "v1", "kind": "Pod", **reference}} if reference else {}
+        spec["audiences"] = list(audiences)
         request = {"metadata": {"name": "default", "namespace": "ns"}, "spec": spec}
         await write(SERVICE_ACCOUNTS, request, subresource="token", user=NODE)
 
     await ask(name="p", uid="u")
+    await ask(["vault"], name="p", uid="u")
+    with pytest.raises(errors.Forbidden, match='audience "bank" not found in pod spec volume'):
+        await ask(["bank"], name="p", uid="u")
     for reference, problem in (
         ({}, "not bound to a pod"),
         ({"name": "p"}, "without a uid"),
