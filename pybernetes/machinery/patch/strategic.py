@@ -182,7 +182,7 @@ def _merge_list(original: list[Any], patch: list[Any], node: Node | None, field:
 
 
 def _carry_out_elements(original: list[Any], patch: list[Any], key: str) -> tuple[list[Any], list[Any]]:
-    """Obey the elements with `$patch`: (what is left of the original, the other elements of the patch)."""
+    """Obey the elements with `$patch`: (what the original is now, the elements of the patch that are still to be merged)."""
     plain, replaces = [], False
     for item in patch:
         if not isinstance(item, dict):
@@ -203,7 +203,8 @@ def _carry_out_elements(original: list[Any], patch: list[Any], key: str) -> tupl
                 raise StatusError("merging lists cannot yet be specified in the patch")
             case other:
                 raise StatusError(f"unknown patch type: {other} in map: {item}")
-    return ([], plain) if replaces else (original, plain)
+    # A replacement is taken as it is, so that it may hold elements which share their key (one port, two protocols).
+    return (_without_directives(plain), []) if replaces else (original, plain)
 
 
 def _key_value(item: Any, key: str) -> Any:

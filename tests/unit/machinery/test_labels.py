@@ -19,9 +19,11 @@ REFUSED = {
     ",": "found ',', expected: !, identifier, or 'end of string'",
     "UP/low/x=1": (
         'unable to parse requirement: <nil>: Invalid value: "UP/low/x": a valid label key must consist of '
-        "alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  "
+        "alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+        "character (e.g. 'MyName',  or 'my.name',  "
         "or '123-abc', "
-        "regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' "
+        "regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional "
+        "DNS subdomain prefix and '/' "
         "(e.g. 'example.com/MyName')"
     ),
 }
