@@ -83,7 +83,7 @@ def _doing(error: StatusError, manifest: Manifest) -> str:
     return getattr(error, "doing", "") or f'error when creating "{manifest.source}"'
 
 
-def _validation(options: Options) -> str:
+def validation(options: Options) -> str:
     """The server's `fieldValidation`."""
     text = options.text("validate").lower()
     known = {"true": "Strict", "strict": "Strict", "warn": "Warn", "false": "Ignore", "ignore": "Ignore"}
@@ -98,7 +98,7 @@ async def _server_side(session: Session, manifest: Manifest, options: Options, d
     query = {
         "fieldManager": options.text("field-manager") or SERVER_SIDE_MANAGER,
         "force": "true" if options.flag("force-conflicts") else "false",
-        "fieldValidation": _validation(options),
+        "fieldValidation": validation(options),
         "dryRun": "All" if dry_run == "server" else "",
     }
     path = manifest.resource.path(manifest.namespace, manifest.name)
@@ -154,7 +154,7 @@ async def _create(session: Session, manifest: Manifest, modified: Object, option
         return modified
     query = {
         "fieldManager": options.text("field-manager") or CLIENT_SIDE_MANAGER,
-        "fieldValidation": _validation(options),
+        "fieldValidation": validation(options),
         "dryRun": "All" if dry_run == "server" else "",
     }
     return await session.request("POST", manifest.resource.path(manifest.namespace), query=query, body=orjson.dumps(modified))
@@ -182,7 +182,7 @@ async def _send(
 ) -> Object:
     query = {
         "fieldManager": options.text("field-manager") or CLIENT_SIDE_MANAGER,
-        "fieldValidation": _validation(options),
+        "fieldValidation": validation(options),
         "dryRun": "All" if dry_run == "server" else "",
     }
     path = manifest.resource.path(manifest.namespace, manifest.name)

@@ -15,7 +15,7 @@ from pybernetes.kubectl.command import (
     SELECTOR_FLAG,
     Command,
 )
-from pybernetes.kubectl.failure import Failure, UsageFailure
+from pybernetes.kubectl.failure import Failure
 from pybernetes.kubectl.flags import Flag, Kind, Options, Parsed
 from pybernetes.kubectl.selection import Target, kind_name, list_all, select
 from pybernetes.kubectl.session import Session
@@ -50,7 +50,10 @@ async def run(session: Session, parsed: Parsed) -> int:
     elif grace == 0:
         grace = 1  # as upstream: only --force may skip the grace period
     if not parsed.args and not options.texts("filename") and not options.text("kustomize"):
-        raise UsageFailure("You must provide one or more resources by argument or filename.")
+        raise Failure(
+            "You must provide one or more resources by argument or filename.\nExample resource specifications include:\n"
+            "   '-f rsrc.yaml'\n   '--filename=rsrc.json'\n   '<resource> <name>'\n   '<resource>'"
+        )
     targets = await select(session, parsed.args, options, verb="delete", named_only=True)
     deleted = [
         gone for target in targets for gone in await _delete(session, target, options, grace, cascade.capitalize(), dry_run)

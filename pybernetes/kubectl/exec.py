@@ -6,7 +6,7 @@ import sys
 from contextlib import nullcontext
 
 from pybernetes.kubectl.command import Command
-from pybernetes.kubectl.failure import ExitCode, Failure, UsageFailure
+from pybernetes.kubectl.failure import ExitCode, Failure
 from pybernetes.kubectl.flags import Flag, Kind, Parsed
 from pybernetes.kubectl.pod_choice import container_of, pod_for
 from pybernetes.kubectl.session import Session
@@ -18,7 +18,7 @@ async def run(session: Session, parsed: Parsed) -> int:
 
     options, args, dash = parsed.options, parsed.args, parsed.dash
     if not args or dash == 0:
-        raise UsageFailure("pod or type/name must be specified")
+        raise Failure("pod, type/name or --filename must be specified")
     name, command = args[0], args[1:]
     if dash < 0 and len(command) > 0:
         raise Failure(
@@ -26,7 +26,7 @@ async def run(session: Session, parsed: Parsed) -> int:
             "See 'kubectl exec -h' for help and examples",
         )
     if not command or dash > 1:
-        raise UsageFailure("you must specify at least one command for the container")
+        raise Failure("you must specify at least one command for the container")
     pod = await pod_for(session, name, timeout_s=options.seconds("pod-running-timeout"))
     phase = (pod.get("status") or {}).get("phase", "")
     if phase in ("Succeeded", "Failed"):

@@ -20,7 +20,11 @@ class Failure(Exception):
 
 
 class UsageFailure(Failure):
-    """The command line is wrong; a hint to the help follows."""
+    """The arguments are wrong; a hint to the help follows."""
+
+
+class FlagFailure(Failure):
+    """A flag is wrong; a hint to the help follows."""
 
 
 class ExitCode(Exception):

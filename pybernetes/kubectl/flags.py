@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from pybernetes.kubectl.failure import UsageFailure
+from pybernetes.kubectl.failure import FlagFailure
 
 
 class Kind(Enum):
@@ -79,7 +79,7 @@ class Parsed:
 
 
 def parse(argv: Sequence[str], flags: Sequence[Flag], *, stop_at_argument: bool = False) -> Parsed:
-    """Read a command line. Raises `UsageFailure`, with pflag's sentences.
+    """Read a command line. Raises `FlagFailure`, with pflag's sentences.
 
     With `stop_at_argument`, the first argument and everything after it is left alone (finding the verb).
     """
@@ -95,7 +95,7 @@ def parse(argv: Sequence[str], flags: Sequence[Flag], *, stop_at_argument: bool 
         try:
             value = _value(flag, text)
         except ValueError as error:
-            raise UsageFailure(f'invalid argument "{text}" for "{shown}" flag: {error}') from error
+            raise FlagFailure(f'invalid argument "{text}" for "{shown}" flag: {error}') from error
         if flag.kind in (Kind.LIST, Kind.TEXTS):
             value = (values[flag.name] if flag.name in given else []) + value
         values[flag.name] = value
@@ -111,7 +111,7 @@ def parse(argv: Sequence[str], flags: Sequence[Flag], *, stop_at_argument: bool 
             name, has_value, text = word[2:].partition("=")
             flag = by_name.get(name.replace("_", "-"))
             if flag is None:
-                raise UsageFailure(f"unknown flag: --{name}")
+                raise FlagFailure(f"unknown flag: --{name}")
             bare = "true" if flag.kind is Kind.BOOL else flag.bare
             if not has_value:
                 if bare is not None:
@@ -119,7 +119,7 @@ def parse(argv: Sequence[str], flags: Sequence[Flag], *, stop_at_argument: bool 
                 elif rest:
                     text = rest.pop(0)
                 else:
-                    raise UsageFailure(f"flag needs an argument: --{name}")
+                    raise FlagFailure(f"flag needs an argument: --{name}")
             put(flag, text, _shown(flag))
         elif word.startswith("-") and word != "-":
             _short(word, by_short, rest, put)
@@ -137,7 +137,7 @@ def _short(word: str, by_short: Mapping[str, Flag], rest: list[str], put: Any) -
         letter, letters = letters[0], letters[1:]
         flag = by_short.get(letter)
         if flag is None:
-            raise UsageFailure(f"unknown shorthand flag: '{letter}' in {word}")
+            raise FlagFailure(f"unknown shorthand flag: '{letter}' in {word}")
         bare = "true" if flag.kind is Kind.BOOL else flag.bare
         if letters.startswith("="):
             put(flag, letters[1:], _shown(flag))
@@ -146,7 +146,7 @@ def _short(word: str, by_short: Mapping[str, Flag], rest: list[str], put: Any) -
             put(flag, bare, _shown(flag))
             continue
         if not letters and not rest:
-            raise UsageFailure(f"flag needs an argument: '{letter}' in {word}")
+            raise FlagFailure(f"flag needs an argument: '{letter}' in {word}")
         put(flag, letters or rest.pop(0), _shown(flag))
         return
 

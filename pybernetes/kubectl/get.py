@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from itertools import groupby
 
 import orjson
 
@@ -112,30 +113,29 @@ async def _objects(session: Session, targets: Sequence[Target], options: Options
 
 async def _tables(session: Session, targets: Sequence[Target], options: Options) -> int:
     """Tables, one for each run of targets of one resource; names carry the kind where there are several resources."""
-    several = len({target.resource for target in targets}) > 1
     sort_by = options.text("sort-by")
-    printed = 0
-    view = _View(session, options)
-    for place, target in enumerate(targets):
-        same = place > 0 and targets[place - 1].resource == target.resource and bool(target.name)
+    found: list[tuple[Target, Object]] = []
+    for target in targets:
         try:
-            tables = [page async for page in _pages(session, target, _query(options, whole_object=bool(sort_by)), ACCEPT_TABLE)]
+            pages = [page async for page in _pages(session, target, _query(options, whole_object=bool(sort_by)), ACCEPT_TABLE)]
         except StatusError as error:
             if not (isinstance(error, errors.NotFound) and options.flag("ignore-not-found")):
                 session.report(error)
             continue
-        table = _joined([_as_table(page) for page in tables])
-        if not table["rows"]:
-            continue
+        table = _joined([_as_table(page) for page in pages])
+        if table["rows"]:
+            found.append((target, table))
+    several = len({target.resource for target, _ in found}) > 1
+    for place, (resource, run) in enumerate(groupby(found, key=lambda each: each[0].resource)):
+        tables = [table for _, table in run]
+        joined = _joined(tables)
         if sort_by:
-            table["rows"] = _sorted(table["rows"], sort_by, lambda row: row.get("object") or {})
-        if not same or not printed:
-            if printed and not same:
-                session.print()
-            view = _View(session, options)
-        view.show(table, prefix=f"{kind_name(target.resource)}/" if several or options.flag("show-kind") else "")
-        printed += len(table["rows"])
-    if not printed and not session.failed and not (options.flag("ignore-not-found") and any(t.name for t in targets)):
+            joined["rows"] = _sorted(joined["rows"], sort_by, lambda row: row.get("object") or {})
+        if place:
+            session.print()
+        prefix = f"{kind_name(resource)}/" if several or options.flag("show-kind") else ""
+        _View(session, options).show(joined, prefix=prefix)
+    if not found and not session.failed and not (options.flag("ignore-not-found") and any(t.name for t in targets)):
         session.note(_nothing_found(targets, options, session))
     return session.exit_code
 

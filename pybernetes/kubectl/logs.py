@@ -10,6 +10,7 @@ from pybernetes.kubectl.failure import Failure, UsageFailure
 from pybernetes.kubectl.flags import Flag, Kind, Options, Parsed
 from pybernetes.kubectl.pod_choice import container_of, pod_for, pods, selector_of
 from pybernetes.kubectl.session import Session
+from pybernetes.machinery import errors
 from pybernetes.machinery.errors import StatusError
 from pybernetes.machinery.meta import Object
 from pybernetes.machinery.resources import PODS
@@ -61,7 +62,10 @@ async def _sources(session: Session, parsed: Parsed) -> list[tuple[Object, str]]
         owner = await session.get_object(await session.mapper.find(kind), session.namespace, name)
         found = await pods(session, selector_of(owner))
     else:
-        found = [await pod_for(session, args[0], timeout_s=options.seconds("pod-running-timeout"))]
+        try:
+            found = [await pod_for(session, args[0], timeout_s=options.seconds("pod-running-timeout"))]
+        except errors.NotFound as error:
+            raise Failure(f'error from server (NotFound): {error.message} in namespace "{session.namespace}"') from error
     container = args[1] if len(args) == 2 else options.text("container")
     chosen = []
     for pod in found:

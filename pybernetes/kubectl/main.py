@@ -10,7 +10,7 @@ from typing import IO
 from pybernetes.client.transport import ConnectionFailed, Transport
 from pybernetes.kubectl import verbs
 from pybernetes.kubectl.command import GLOBAL_FLAGS, Command
-from pybernetes.kubectl.failure import ExitCode, Failure, UsageFailure, sentence
+from pybernetes.kubectl.failure import ExitCode, Failure, FlagFailure, UsageFailure, sentence
 from pybernetes.kubectl.flags import Parsed, parse
 from pybernetes.kubectl.session import Session
 from pybernetes.machinery.clock import Clock
@@ -139,7 +139,9 @@ def _suggestion(name: str, known: list[str]) -> str:
 
 
 def _hint(failure: Failure, path: str) -> str:
-    return f"See '{path} --help' for usage.\n" if isinstance(failure, UsageFailure) else ""
+    if isinstance(failure, FlagFailure):
+        return f"See '{path} --help' for usage.\n"
+    return f"See '{path} -h' for help and examples\n" if isinstance(failure, UsageFailure) else ""
 
 
 def overview() -> str:

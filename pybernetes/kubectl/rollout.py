@@ -183,10 +183,14 @@ async def history(session: Session, parsed: Parsed) -> int:
         if revision:
             if revision not in found:
                 raise Failure(f"unable to find the specified revision {revision} in history")
-            from pybernetes.kubectl.describe.pods import template_lines
+            from pybernetes.kubectl.describe.layout import Page
+            from pybernetes.kubectl.describe.pods import template_fields
 
             session.print(f"{target.shown} with revision #{revision}")
-            session.print("\n".join(["Pod Template:", *template_lines(found[revision]["spec"]["template"])]))
+            page = Page()
+            page.line("Pod Template:")
+            template_fields(page, found[revision]["spec"]["template"])
+            session.stdout.write(page.text())
             continue
         session.print(f"{target.shown} ")
         rows = [["REVISION", "CHANGE-CAUSE"]]

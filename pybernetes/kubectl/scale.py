@@ -7,10 +7,11 @@ import orjson
 from pybernetes.client.rest import PatchType
 from pybernetes.kubectl.command import DRY_RUN_FLAG, FILENAME_FLAGS, SELECTOR_FLAG, Command
 from pybernetes.kubectl.delete import check_dry_run
-from pybernetes.kubectl.failure import Failure, UsageFailure
+from pybernetes.kubectl.failure import Failure
 from pybernetes.kubectl.flags import Flag, Kind, Parsed
 from pybernetes.kubectl.selection import Target, kind_name, objects, select
 from pybernetes.kubectl.session import Session
+from pybernetes.machinery import errors
 from pybernetes.machinery.errors import StatusError
 from pybernetes.machinery.meta import Object
 
@@ -18,14 +19,17 @@ from pybernetes.machinery.meta import Object
 async def run(session: Session, parsed: Parsed) -> int:
     options = parsed.options
     if not options.given("replicas"):
-        raise UsageFailure('required flag(s) "replicas" not set')
+        raise Failure('required flag(s) "replicas" not set')
     replicas = options.number("replicas")
     if replicas < 0:
         raise Failure("The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0")
     dry_run = check_dry_run(options)
     targets = await select(session, parsed.args, options, verb="scale", named_only=True)
-    found = await objects(session, targets, options)
-    if not found and not session.failed:
+    try:
+        found = await objects(session, targets, options, strict=True)
+    except errors.NotFound as error:
+        raise Failure(f"no objects passed to scale {error.message}") from error
+    if not found:
         raise Failure("no objects passed to scale")
     for target, obj in found:
         metadata = obj["metadata"]

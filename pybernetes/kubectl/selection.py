@@ -100,8 +100,10 @@ def _target(resource: Resource, namespace: str, name: str = "") -> Target:
     return Target(resource, namespace if resource.namespaced else "", name)
 
 
-async def objects(session: Session, targets: Sequence[Target], options: Options) -> list[tuple[Target, Object]]:
-    """The targets' objects, lists spread out; whatever is missing is reported."""
+async def objects(
+    session: Session, targets: Sequence[Target], options: Options, *, strict: bool = False
+) -> list[tuple[Target, Object]]:
+    """The targets' objects, lists spread out; whatever is missing is reported, or raised if `strict`."""
     from pybernetes.machinery.errors import StatusError
 
     found: list[tuple[Target, Object]] = []
@@ -114,6 +116,8 @@ async def objects(session: Session, targets: Sequence[Target], options: Options)
                 metadata = item["metadata"]
                 found.append((Target(target.resource, metadata.get("namespace", ""), metadata["name"]), item))
         except StatusError as error:
+            if strict:
+                raise
             session.report(error)
     return found
 

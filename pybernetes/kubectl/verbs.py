@@ -8,11 +8,7 @@ from pybernetes.kubectl.command import Command
 
 VERBS: tuple[tuple[str, str, str], ...] = (
     ("create", "create", "Create a resource from a file or standard input"),
-    ("expose", "expose", "Serve a workload by a new Service"),
-    ("run", "run", "Run one image in a pod"),
-    ("explain", "explain", "Describe a resource's fields"),
     ("get", "get", "Show resources"),
-    ("edit", "edit", "Edit a resource in an editor"),
     ("delete", "delete", "Delete resources by file, name or selector"),
     ("rollout", "rollout", "Watch and manage rollouts"),
     ("scale", "scale", "Set the number of replicas"),
@@ -22,10 +18,8 @@ VERBS: tuple[tuple[str, str, str], ...] = (
     ("describe", "describe", "Show resources in detail"),
     ("logs", "logs", "Print a container's log"),
     ("exec", "exec", "Run a command in a container"),
-    ("port-forward", "port_forward", "Forward local ports to a pod"),
     ("apply", "apply", "Apply a configuration from a file or standard input"),
     ("patch", "patch", "Change fields of a resource"),
-    ("replace", "replace", "Replace a resource by a file's"),
     ("wait", "wait", "Wait for a condition"),
     ("label", "label", "Change labels"),
     ("annotate", "annotate", "Change annotations"),

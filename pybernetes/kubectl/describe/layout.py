@@ -70,7 +70,7 @@ class Page:
             return
         width = max(len("  " * indent + key) for indent, key, _ in self._pairs) + 2
         for indent, key, value in self._pairs:
-            self._lines.append((("  " * indent + key).ljust(width) + value).rstrip())
+            self._lines.append(("  " * indent + key).ljust(width) + value)
         self._pairs = []
 
 

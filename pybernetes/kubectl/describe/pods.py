@@ -57,9 +57,8 @@ async def describe_pod(session: Session, pod: Object, page: Page) -> None:
     _several(page, "Tolerations", [_toleration(each) for each in spec.get("tolerations") or ()])
 
 
-def template_lines(template: Object) -> list[str]:
+def template_fields(page: Page, template: Object) -> None:
     """A pod template, indented by two, without a heading."""
-    page = Page()
     metadata, spec = template.get("metadata") or {}, template.get("spec") or {}
     page.mapping("Labels", metadata.get("labels"), 1)
     if metadata.get("annotations"):
@@ -72,7 +71,6 @@ def template_lines(template: Object) -> list[str]:
     _volumes(page, spec.get("volumes"), indent=1)
     page.mapping("Node-Selectors", spec.get("nodeSelector"), 1)
     _several(page, "Tolerations", [_toleration(each) for each in spec.get("tolerations") or ()], 1)
-    return page.text().rstrip("\n").split("\n")
 
 
 def _several(page: Page, key: str, values: Sequence[str], indent: int = 0) -> None:
@@ -90,8 +88,8 @@ def _containers(
     page.line("  " * indent + f"{title}:")
     for container in containers:
         status = by_name.get(container["name"])
-        page.line("  " * indent + f"  {container['name']}:")
-        _container(page, container, status, indent + 2)
+        page.line(("   " if indent else "  ") + f"{container['name']}:")  # upstream's odd space, in templates
+        _container(page, container, status, 2)
 
 
 def _container(page: Page, container: Object, status: Object | None, at: int) -> None:

@@ -69,7 +69,7 @@ def _endpoints(slices: list[Object], port_name: str) -> str:
                         shown = f"[{address}]" if ":" in address else address
                         found.append(f"{shown}:{port.get('port')}")
     more = f" + {len(found) - 3} more..." if len(found) > 3 else ""
-    return ",".join(found[:3]) + more
+    return ",".join(found[:3]) + more if found else "<none>"
 
 
 async def describe_endpointslice(session: Session, obj: Object, page: Page) -> None:

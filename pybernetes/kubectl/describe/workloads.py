@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pybernetes.kubectl.describe.layout import Page, conditions, labels_and_annotations, long_time, or_none, selector_text
-from pybernetes.kubectl.describe.pods import template_lines
+from pybernetes.kubectl.describe.pods import template_fields
 from pybernetes.kubectl.session import Session
 from pybernetes.machinery import errors
 from pybernetes.machinery.meta import Object, controller_of
@@ -35,8 +35,9 @@ async def describe_deployment(session: Session, obj: Object, page: Page) -> None
     _template(page, spec["template"])
     conditions(page, status.get("conditions"))
     old, new = await _replica_sets(session, obj)
-    page.pair("OldReplicaSets", ", ".join(_created(each) for each in old) or "<none>")
-    page.pair("NewReplicaSet", _created(new) if new else "<none>")
+    if old or new:
+        page.pair("OldReplicaSets", ", ".join(_created(each) for each in old) or "<none>")
+        page.pair("NewReplicaSet", _created(new) if new else "<none>")
 
 
 async def _replica_sets(session: Session, deployment: Object) -> tuple[list[Object], Object | None]:
@@ -138,7 +139,7 @@ def _owner(page: Page, obj: Object) -> None:
 
 def _template(page: Page, template: Object) -> None:
     page.line("Pod Template:")
-    page.lines(template_lines(template))
+    template_fields(page, template)
 
 
 async def _pods_status(session: Session, obj: Object) -> str:
