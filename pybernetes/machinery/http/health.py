@@ -15,17 +15,21 @@ _TEXT = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": 
 METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def health_handler(checks: Mapping[str, Check], metrics: Metrics | None = None) -> Handler:
+def health_handler(
+    checks: Mapping[str, Check], metrics: Metrics | None = None, *, readiness: Mapping[str, Check] | None = None
+) -> Handler:
     """Answer the health paths from `checks` ("ping" is added) and /metrics from `metrics`; everything else is 404.
 
-    As upstream's: plain "ok", a list of the checks with `?verbose` or when one fails (then 500), one check by
-    `/healthz/<name>`, some left out by `?exclude=<name>`.
+    `readiness` are further checks, of /readyz alone: what a restart would not mend. As upstream's: plain "ok", a list of
+    the checks with `?verbose` or when one fails (then 500), one check by `/healthz/<name>`, some left out by
+    `?exclude=<name>`.
     """
 
     async def handle(request: Request) -> Response:
         if request.path == "/metrics" and metrics is not None:
             return Response(200, {"Content-Type": METRICS_CONTENT_TYPE}, await metrics())
-        answer = await health(request, checks)
+        is_readiness = request.path.split("/", 2)[1] == "readyz"
+        answer = await health(request, {**checks, **readiness} if readiness and is_readiness else checks)
         return answer or Response(404, dict(_TEXT), b"404 page not found\n")
 
     return handle

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
+import tempfile
+from pathlib import Path
 
+from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.log import logger
 
 log = logger("tls")
@@ -22,6 +26,23 @@ def server_context(cert_file: str, key_file: str, client_ca_file: str | None = N
     files = _Files(cert_file, key_file, client_ca_file)
     files.front.sni_callback = files.choose
     return files.front
+
+
+def self_signed_context(clock: Clock) -> ssl.SSLContext:
+    """A context with a certificate of our own making for this host, which lives as long as the process."""
+    from pybernetes.machinery.pki import SERVER, Authority
+
+    now = clock.now()
+    host = socket.gethostname().lower()
+    pair = Authority.create(f"{host}-ca", now).issue(
+        host, dns_names=(host, "localhost"), ip_addresses=("127.0.0.1",), usages=SERVER, now=now
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    with tempfile.TemporaryDirectory() as folder:  # readable by us only; ssl takes nothing but files
+        pair.save(Path(folder, "tls.crt"), Path(folder, "tls.key"))
+        context.load_cert_chain(Path(folder, "tls.crt"), Path(folder, "tls.key"))
+    return context
 
 
 class _Files:
