@@ -215,6 +215,10 @@ class NodeTable:
         if row is not None:
             self._account(row, usage, -1)
 
+    @property
+    def pod_count(self) -> int:
+        return len(self._node_of)
+
     def node_of(self, uid: str) -> str | None:
         return self._node_of.get(uid)
 

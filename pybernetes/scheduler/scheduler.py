@@ -17,6 +17,7 @@ from pybernetes.machinery.resources import NODES, PODS
 from pybernetes.scheduler.config import SchedulerConfig, make_profiles
 from pybernetes.scheduler.cycle import Cycle
 from pybernetes.scheduler.framework import Action, ClusterEvent, FitError, Placement
+from pybernetes.scheduler.metrics import Metrics
 from pybernetes.scheduler.node_table import NodeTable, usage_of
 from pybernetes.scheduler.queue import SchedulingQueue, Waiting
 
@@ -49,6 +50,7 @@ class Scheduler:
         self._cycles = {name: Cycle(profile, entropy) for name, profile in self._profiles.items()}
         self._queue = SchedulingQueue(clock, backoff_first_s=config.backoff_first_s, backoff_most_s=config.backoff_most_s)
         self._table = NodeTable()
+        self.metrics = Metrics()
         self._assumed: set[str] = set()  # uids: bound by us, not yet seen so
         self._recorder = EventRecorder(client, "default-scheduler", clock=clock, entropy=entropy)
         self._bindings = asyncio.Semaphore(BINDINGS_UNDER_WAY_MOST)
@@ -56,6 +58,16 @@ class Scheduler:
         self._pods = self._informers.informer(PODS, field_selector=NOT_FINISHED)
         self._nodes.add_handler(self._node_added, self._node_updated, self._node_deleted)
         self._pods.add_handler(self._pod_added, self._pod_updated, self._pod_deleted)
+
+    @property
+    def synced(self) -> bool:
+        """Whether nodes and pods are known, so that decisions are being made."""
+        return self._nodes.synced and self._pods.synced
+
+    @property
+    def cache_size(self) -> dict[str, int]:
+        """By upstream's types of metric `scheduler_cache_size`."""
+        return {"nodes": len(self._table), "pods": self._table.pod_count, "assumed_pods": len(self._assumed)}
 
     @property
     def pending(self) -> dict[str, int]:
