@@ -110,7 +110,7 @@ class ApiServer:
         self._subresources = Subresources(self._writes, self._deletes, self.kinds, issue)
         self._proxy = Proxy(self.reader, config.kubelets, clock=clock, entropy=entropy, admission=admission)
         self._discovery = Discovery(f"{config.advertise_address}:{config.secure_port}")
-        self._openapi = OpenApi(self._discovery)
+        self._openapi = OpenApi()
         self.metrics = Metrics(self.kinds)
         self._routes = {(found.group, found.version, found.plural): found for found in resources.BUILTIN}
         self._reviews = self._review_handlers()
@@ -349,10 +349,8 @@ class ApiServer:
 def _strategies(config: Config) -> Sequence[Strategy]:
     if config.strategies is not None:
         return config.strategies
-    try:
-        from pybernetes.apiserver.registry.all import STRATEGIES
-    except ModuleNotFoundError:  # TEMPORARY
-        return ()
+    from pybernetes.apiserver.registry.all import STRATEGIES
+
     return STRATEGIES
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import msgspec
 import orjson
@@ -20,10 +19,8 @@ from pybernetes.machinery import codec
 from pybernetes.machinery.errors import StatusError, already_exists, conflict, not_found
 from pybernetes.machinery.meta import Object, Resource
 from pybernetes.machinery.resources import SUBRESOURCES, Subresource
+from pybernetes.machinery.schema import Schema, schema_for
 from pybernetes.store.interface import Entry, Revision
-
-if TYPE_CHECKING:
-    from pybernetes.machinery.schema import Schema
 
 # Where upstream keeps what is not kept under its plural.
 STORAGE_PATHS = {
@@ -79,16 +76,6 @@ class Kind:
 
     @cached_property
     def schema(self) -> Schema:
-        try:
-            from pybernetes.machinery.schema import schema_for
-        except ImportError:  # TEMPORARY
-
-            class _Anything:
-                def conform(self, obj: Object) -> list[str]:
-                    return []
-
-            return _Anything()  # type: ignore[return-value]
-
         return schema_for(self.resource.gvk)
 
     def key(self, namespace: str, name: str) -> str:
