@@ -155,11 +155,12 @@ def is_empty_selector(selector: Object | None) -> bool:
     return not selector or not (selector.get("matchLabels") or selector.get("matchExpressions"))
 
 
-def unique(values: Iterable[Any], path: Callable[[int], str]) -> Iterator[FieldError]:
+def unique(values: Iterable[Any], path: str, field: str = "") -> Iterator[FieldError]:
+    """`path[i]field` is where the i-th value is."""
     seen = set()
     for i, value in enumerate(values):
         if value in seen:
-            yield FieldError.duplicate(path(i), value)
+            yield FieldError.duplicate(f"{path}[{i}]{field}", value)
         seen.add(value)
 
 

@@ -57,6 +57,22 @@ def wide_cells(obj: Object) -> list[Any]:
     return [containers, images, printing.selector_text(spec.get("selector"))]
 
 
+def validate_selector(selector: Object | None, kind: str) -> Iterator[FieldError]:
+    """`spec.selector`, required and not empty."""
+    if selector is None:
+        yield FieldError.required("spec.selector")
+        return
+    yield from checks.label_selector(selector, "spec.selector")
+    if checks.is_empty_selector(selector):
+        yield checks.invalid_selector("spec.selector", selector, f"empty selector is invalid for {kind}")
+
+
+def validate_same_selector(new: Object, old: Object) -> Iterator[FieldError]:
+    selector = new["spec"].get("selector")
+    if selector != old["spec"].get("selector"):
+        yield checks.invalid_selector("spec.selector", selector, checks.IMMUTABLE)
+
+
 def validate_counts(obj: Object, fields: Iterable[str]) -> Iterator[FieldError]:
     """Numbers of `status`: none negative."""
     status = obj.get("status") or {}
@@ -64,8 +80,10 @@ def validate_counts(obj: Object, fields: Iterable[str]) -> Iterator[FieldError]:
         yield from checks.not_negative(status.get(field), f"status.{field}")
 
 
-def validate_not_above(status: Object, fields: Iterable[str], limit_field: str) -> Iterator[FieldError]:
+def validate_not_above(status: Object, fields: Iterable[str], limit_field: str, shown: str = "") -> Iterator[FieldError]:
+    """`shown`: how the sentence names the limit, which upstream does in several ways."""
     limit = status.get(limit_field, 0)
     for field in fields:
         if status.get(field, 0) > limit:
-            yield FieldError.invalid(f"status.{field}", status.get(field, 0), f"cannot be greater than status.{limit_field}")
+            sentence = f"cannot be greater than {shown or 'status.' + limit_field}"
+            yield FieldError.invalid(f"status.{field}", status.get(field, 0), sentence)

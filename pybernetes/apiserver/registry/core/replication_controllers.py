@@ -49,7 +49,7 @@ def validate_status_update(new: Object, _: Object) -> Iterator[FieldError]:
     status = new.get("status") or {}
     yield from replicas.validate_counts(new, _COUNTS)
     yield from replicas.validate_not_above(status, ("fullyLabeledReplicas", "readyReplicas", "availableReplicas"), "replicas")
-    yield from replicas.validate_not_above(status, ("availableReplicas",), "readyReplicas")
+    yield from replicas.validate_not_above(status, ("availableReplicas",), "readyReplicas", "readyReplicas")
 
 
 def cells(controller: Object, now: datetime) -> list[Any]:

@@ -85,7 +85,7 @@ def _validate_selector(selector: Object, path: str) -> Iterator[FieldError]:
                 yield FieldError.invalid(here + ".values", list(values), sentence)
         else:
             yield FieldError.invalid(here + ".operator", operator, "not a valid selector operator")
-        if scope in _SCOPES[:4] + ("CrossNamespacePodAffinity",) and operator in ("In", "NotIn", "DoesNotExist"):
+        if scope in (*_SCOPES[:4], "CrossNamespacePodAffinity") and operator in ("In", "NotIn", "DoesNotExist"):
             sentence = (
                 "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, "
                 "ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or "
@@ -107,7 +107,9 @@ def validate_status_update(new: Object, _: Object) -> Iterator[FieldError]:
 
 def cells(quota: Object, now: datetime) -> list[Any]:
     status = quota.get("status") or {}
-    used, requests, limits = status.get("used") or {}, [], []
+    used: dict[str, str] = status.get("used") or {}
+    requests: list[str] = []
+    limits: list[str] = []
     for name, hard in sorted((status.get("hard") or {}).items()):
         (limits if name.startswith("limits") else requests).append(f"{name}: {used.get(name, '0')}/{hard}")
     return [name_of(quota), ", ".join(requests), ", ".join(limits), printing.age(quota, now)]
