@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from pybernetes.machinery.errors import DecodeError
-from pybernetes.machinery.meta import GroupVersionKind, Object
-from pybernetes.machinery.schema.compile import Unfit, conformer
+from pybernetes.machinery.meta import GroupVersionKind, Object, clone
+from pybernetes.machinery.schema.compile import Unfit, conformer, zero_values
 from pybernetes.machinery.schema.decode import Refused, decode
 from pybernetes.machinery.schema.types import Field, Kind, Node, Struct, struct, struct_name_of
 
@@ -58,6 +59,10 @@ class Schema:
     @property
     def node(self) -> Node:
         return Node(Kind.STRUCT, self.struct.go, struct_name=self.struct.name)
+
+    def zero(self, name: str) -> Any:
+        """What is written for a top-level field that nobody gave (`status: {"replicas": 0}`); None if it is left out."""
+        return clone(zero_values(self.struct).get(name))
 
     def field(self, *path: str) -> Field | None:
         """The field at the end of a path of names; lists and maps on the way are stepped into (their indexes are not named)."""

@@ -218,7 +218,8 @@ def test_structs_that_are_no_pointers_are_always_written() -> None:
     assert obj["spec"]["template"] == {"metadata": {}, "spec": {"containers": [{"name": "c", "resources": {}}]}}
     replica_set: Object = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "d"}, "spec": {"selector": {}}}
     conform(replica_set)
-    assert replica_set["status"] == {"replicas": 0}
+    assert replica_set["status"] == {"replicas": 0} == schema_for(gvk_of(replica_set)).zero("status")
+    assert schema_for(GroupVersionKind("", "v1", "ConfigMap")).zero("data") is None
 
 
 def test_added_structs_are_not_shared_between_objects() -> None:
