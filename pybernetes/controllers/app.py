@@ -1,4 +1,4 @@
-"""The controller manager as a process."""
+"""The controller manager as a process: see `client.component` for connection, health and leader election."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ async def run(options: Options) -> None:
         # Made now, not before: caches are filled by whoever leads.
         await Manager(client, clock=clock, entropy=entropy, options=options).run()
 
-    await run_component(
-        options, lead, user_agent="kube-controller-manager", clock=clock, entropy=entropy, metrics=_metrics
-    )  # fmt: skip
+    await run_component(options, lead, user_agent="kube-controller-manager", clock=clock, entropy=entropy, metrics=_metrics)
 
 
 def check(options: Options) -> None:

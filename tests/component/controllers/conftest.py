@@ -12,17 +12,36 @@ import pytest
 from pybernetes.apiserver.authentication import Options as Authentication
 from pybernetes.apiserver.server import ApiServer, Config
 from pybernetes.client.rest import Client
-from pybernetes.client.transport import InProcessTransport
+from pybernetes.client.transport import ConnectionFailed, InProcessTransport, close_stream
 from pybernetes.controllers.manager import Manager
 from pybernetes.controllers.options import Options
 from pybernetes.machinery import errors
 from pybernetes.machinery.entropy import SeededEntropy
+from pybernetes.machinery.http.messages import Handler, Request, Response
 from pybernetes.machinery.meta import Object, Resource, name_of
 from pybernetes.machinery.resources import NODES, PODS, SERVICE_ACCOUNTS
 from pybernetes.sim import virtual_time
 from pybernetes.store.embedded import EmbeddedStore, MemoryLog
 
 CONTROLLER_MANAGER = "system:kube-controller-manager"  # what it may do is what RBAC gives this user
+
+
+class LossyTransport(InProcessTransport):
+    """Loses one request in ten before the server gets it, and one answer in ten after it acted; watches break now and then."""
+
+    def __init__(self, handler: Handler, entropy: Any, **kwargs: Any) -> None:
+        super().__init__(handler, **kwargs)
+        self._entropy = entropy
+
+    async def send(self, request: Request, *, stream: bool = False, timeout_s: float | None = 60) -> Response:
+        luck = self._entropy.random()
+        if luck < 0.1:
+            raise ConnectionFailed("lost before it arrived")
+        response = await super().send(request, stream=stream, timeout_s=timeout_s)
+        if luck > 0.9:
+            await close_stream(response.body)
+            raise ConnectionFailed("the answer was lost")
+        return response
 
 
 class ControlPlane:
@@ -34,8 +53,11 @@ class ControlPlane:
         self.server = server
         self.admin = self.client("admin")
 
-    def client(self, token: str) -> Client:
-        transport = InProcessTransport(self.server.handle, headers={"authorization": f"Bearer {token}"})
+    def client(self, token: str, *, lossy: bool = False) -> Client:
+        headers = {"authorization": f"Bearer {token}"}
+        transport = InProcessTransport(self.server.handle, headers=headers)
+        if lossy:
+            transport = LossyTransport(self.server.handle, SeededEntropy(2), headers=headers)
         return Client(transport, clock=self.clock, entropy=self.entropy)
 
     async def items(self, resource: Resource, namespace: str = "default") -> list[Object]:
@@ -96,7 +118,7 @@ def control_plane(tmp_path: Path) -> Callable[..., None]:
     tokens = tmp_path / "tokens.csv"
     tokens.write_text(f'admin,admin,1,"system:masters"\nmanager,{CONTROLLER_MANAGER},2\n')
 
-    def run(scenario: Callable[[ControlPlane], Awaitable[None]], **options: Any) -> None:
+    def run(scenario: Callable[[ControlPlane], Awaitable[None]], *, lossy: bool = False, **options: Any) -> None:
         async def main(clock: Any) -> None:
             entropy = SeededEntropy(1)
             store = await EmbeddedStore.open(MemoryLog(), clock=clock, entropy=entropy)
@@ -106,9 +128,8 @@ def control_plane(tmp_path: Path) -> Callable[..., None]:
             tasks = [asyncio.ensure_future(server.run())]
             try:
                 await server.wait_ready()
-                manager = Manager(
-                    plane.client("manager"), clock=clock, entropy=entropy, options=Options(**options), detect_mutations=True
-                )
+                client = plane.client("manager", lossy=lossy)
+                manager = Manager(client, clock=clock, entropy=entropy, options=Options(**options), detect_mutations=True)
                 tasks.append(asyncio.ensure_future(manager.run()))
                 scene = asyncio.ensure_future(scenario(plane))
                 tasks.append(scene)

@@ -16,6 +16,7 @@ from pybernetes.machinery.resources import (
     NODES,
     PODS,
     REPLICA_SETS,
+    SERVICE_ACCOUNTS,
     SERVICES,
 )
 
@@ -67,8 +68,9 @@ def test_a_deployment_becomes_pods_behind_a_service_and_rolls_to_a_new_image(con
         assert found["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "2"
         reasons = {each["reason"] for each in await plane.items(EVENTS)}
         assert {"ScalingReplicaSet", "SuccessfulCreate", "SuccessfulDelete"} <= reasons
+        await plane.clock.sleep(10)
         before = (await plane.admin.list(DEPLOYMENTS, "default"))["items"]
-        await plane.clock.sleep(120)
+        await plane.clock.sleep(40)  # less than after which the node, which has no kubelet, would count as lost
         assert (await plane.admin.list(DEPLOYMENTS, "default"))["items"] == before, "a settled Deployment is left alone"
         pods.cancel()
 
@@ -205,3 +207,29 @@ def test_every_namespace_gets_the_root_certificate_and_every_node_a_range(contro
         await plane.until(has_range)
 
     control_plane(scenario, root_ca_file=str(certificate), allocate_node_cidrs=True, cluster_cidr="10.244.0.0/16")
+
+
+def test_lost_requests_and_answers_delay_the_wanted_state_but_do_not_prevent_it(control_plane: Any, node: Any) -> None:
+    async def scenario(plane: Any) -> None:
+        await plane.until(lambda: plane.get(SERVICE_ACCOUNTS, "default"), 300)
+        await plane.admin.create(NODES, node)
+        pods = asyncio.ensure_future(plane.run_pods())
+        await plane.admin.create(SERVICES, service())
+        await plane.admin.create(DEPLOYMENTS, deployment(20))
+        await plane.until(lambda: rolled_out(plane), 600)
+
+        async def is_settled() -> bool:
+            slices = [each for each in await plane.items(ENDPOINT_SLICES) if name_of(each).startswith("web-")]
+            ready = [one for each in slices for one in each["endpoints"] or () if one["conditions"]["ready"]]
+            return len(ready) == 20 == len(await plane.names(PODS))
+
+        await plane.until(is_settled, 600)
+        await plane.admin.delete(DEPLOYMENTS, "web", "default", propagation_policy="Foreground")
+
+        async def is_empty() -> bool:
+            return not any([await plane.names(kind) for kind in (DEPLOYMENTS, REPLICA_SETS, PODS)])
+
+        await plane.until(is_empty, 600)
+        pods.cancel()
+
+    control_plane(scenario, lossy=True)
