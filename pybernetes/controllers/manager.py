@@ -14,6 +14,7 @@ from typing import Any
 from pybernetes.client.events import EventRecorder
 from pybernetes.client.informer import Informer, InformerFactory
 from pybernetes.client.rest import Client
+from pybernetes.client.transport import ConnectionFailed
 from pybernetes.client.workqueue import WorkQueue
 from pybernetes.controllers.controller import (
     AnyController,
@@ -32,6 +33,7 @@ from pybernetes.controllers.perform import Performer
 from pybernetes.controllers.registry import ALL
 from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.entropy import Entropy
+from pybernetes.machinery.errors import StatusError
 from pybernetes.machinery.log import logger
 from pybernetes.machinery.meta import Object, Resource
 
@@ -153,6 +155,10 @@ class _Worker:
             key = await self._queue.get()
             try:
                 await self._reconcile(key)
+            except (StatusError, ConnectionFailed) as error:
+                # Performing reports its own failures; this one met somebody who asks the server before deciding.
+                log.warning("Could not look", controller=self.controller.name, key=key, err=error)
+                self._queue.add_rate_limited(key)
             except Exception:
                 # A bug met one key: the others must go on. It is logged whole and tried again ever more rarely.
                 log.exception("Reconciling failed", controller=self.controller.name, key=key)
