@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from pybernetes.apiserver.attributes import RequestInfo, User
-from pybernetes.apiserver.requests import DEFAULT_FORMAT, Format, negotiate
+from pybernetes.apiserver.requests import DEFAULT_FORMAT, Format, check_include, negotiate
 from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.entropy import Entropy
 from pybernetes.machinery.http.messages import Request
@@ -35,6 +35,8 @@ class Call:
     def negotiate(self) -> None:
         """Read the Accept header. Raises `NotAcceptable`."""
         self.format = negotiate(self.request.headers.get("accept", ""))
+        if self.format.shape == "table":
+            check_include(self.include)
 
     @property
     def include(self) -> str:

@@ -76,11 +76,10 @@ def parse_target(request: Request, query: Mapping[str, str]) -> RequestInfo:
     if parts[0] == "watch" and len(parts) > 1:
         watches, parts = verb == "get", parts[1:]
     namespace = ""
-    if parts[0] == "namespaces":
-        if len(parts) > 1:
-            namespace = parts[1]
-            if len(parts) > 2 and parts[2] not in _NAMESPACE_SUBRESOURCES:
-                parts = parts[2:]
+    if parts[0] == "namespaces" and len(parts) > 1:
+        namespace = parts[1]
+        if len(parts) > 2 and parts[2] not in _NAMESPACE_SUBRESOURCES:
+            parts = parts[2:]
     resource = parts[0]
     name = parts[1] if len(parts) > 1 else ""
     subresource = parts[2] if len(parts) > 2 else ""
@@ -127,22 +126,20 @@ class Format:
     media: str = JSON
     shape: Literal["object", "table", "partial"] = "object"
     api_discovery: bool = False
+    version: str = "v1"  # of meta.k8s.io
+    of_list: bool = False  # a list was asked for by name
 
 
 DEFAULT_FORMAT = Format()
 
 
 @lru_cache(256)
-def negotiate(accept: str, *, shapes: bool = True) -> Format:
-    """The first acceptable range, in the client's order of preference. Raises `NotAcceptable`.
-
-    `shapes`: whether Table and PartialObjectMetadata may be had here; where not, such ranges are passed over.
-    """
+def negotiate(accept: str) -> Format:
+    """The first acceptable range, in the client's order of preference. Raises `NotAcceptable`."""
     if not accept or accept == JSON or accept == "*/*":
         return DEFAULT_FORMAT
-    for media, parameters in _ranges(accept):
-        if media in ("*/*", "application/*"):
-            media = JSON
+    for wanted_media, parameters in _ranges(accept):
+        media = JSON if wanted_media in ("*/*", "application/*") else wanted_media
         if media not in _SERVED:
             continue
         wanted = parameters.get("as", "")
@@ -152,12 +149,21 @@ def negotiate(accept: str, *, shapes: bool = True) -> Format:
         if wanted == "APIGroupDiscoveryList":
             if group == "apidiscovery.k8s.io" and version == "v2":
                 return Format(media, api_discovery=True)
-        elif shapes and group == "meta.k8s.io" and version == "v1":
+        elif group == "meta.k8s.io" and version in ("v1", "v1beta1"):
             if wanted == "Table":
-                return Format(media, "table")
+                return Format(media, "table", version=version)
             if wanted in ("PartialObjectMetadata", "PartialObjectMetadataList"):
-                return Format(media, "partial")
+                return Format(media, "partial", version=version, of_list=wanted.endswith("List"))
     raise NotAcceptable(f"only the following media types are accepted: {_SERVED_SENTENCE}")
+
+
+def check_include(include: str) -> None:
+    """Raises `BadRequest`."""
+    if include not in ("", "Metadata", "Object", "None"):
+        raise BadRequest(
+            f"Unable to convert to Table as requested: includeObject: Invalid value: \"{include}\": must be 'Metadata', 'Object', "
+            "'None', or empty"
+        )
 
 
 def _ranges(accept: str) -> Sequence[tuple[str, Mapping[str, str]]]:

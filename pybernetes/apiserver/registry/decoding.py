@@ -14,8 +14,10 @@ from pybernetes.apiserver.calls import Call
 from pybernetes.apiserver.registry import metadata
 from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.machinery import codec
-from pybernetes.machinery.errors import BadRequest, FieldError, Invalid, StatusError, UnsupportedMediaType, invalid
+from pybernetes.machinery.errors import BadRequest, DecodeError, FieldError, Invalid, StatusError, UnsupportedMediaType, invalid
 from pybernetes.machinery.meta import GroupVersionKind, Object
+from pybernetes.machinery.patch import json_patch, merge, strategic
+from pybernetes.machinery.schema import field_warnings, strict_error
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -31,6 +33,9 @@ def field_validation(call: Call, options_kind: str) -> str:
     wanted = call.query.get("fieldValidation", "")
     if wanted not in _VALIDATIONS:
         error = FieldError.not_supported("fieldValidation", wanted, ["", "Ignore", "Strict", "Warn"])
+        raise invalid("meta.k8s.io", options_kind, "", [error])
+    if call.query.get("dryRun", "All") != "All":
+        error = FieldError.not_supported("dryRun", [call.query["dryRun"]], ["All"])
         raise invalid("meta.k8s.io", options_kind, "", [error])
     return wanted or "Warn"
 
@@ -53,12 +58,12 @@ def read_object(call: Call, kind: Kind) -> Object:
     obj, duplicates = read_body(call, resource.gvk, find_duplicates=validation != "Ignore")
     metadata.check_type(obj, resource)
     unknown = kind.schema.conform(obj)
-    found = [*(f'duplicate field "{path}"' for path in duplicates), *(f'unknown field "{path}"' for path in unknown)]
+    found = field_warnings(duplicates, unknown)
     if found:
         if validation == "Strict":
             raise BadRequest(
                 f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
-                f"strict decoding error: {', '.join(found)}"
+                f"{strict_error(duplicates, unknown)}"
             )
         if validation == "Warn":
             call.warnings += found
@@ -81,14 +86,12 @@ def patcher(call: Call, kind: Kind) -> Callable[[Object], Object]:
     try:
         patch = codec.load_json(call.request.body)
     except ValueError as error:
-        raise BadRequest(f"error decoding patch: {error}" if content_type == JSON_PATCH else str(error)) from error
+        raise BadRequest(f"error decoding patch: {error}") from error
     if content_type == JSON_PATCH:
         if not isinstance(patch, list):
-            raise BadRequest("error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch")
+            raise BadRequest("error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp")
     elif not isinstance(patch, dict):
-        raise BadRequest("json: cannot unmarshal array into Go value of type map[string]interface {}")
-
-    from pybernetes.machinery.patch import json_patch, merge, strategic
+        raise BadRequest(f"error decoding patch: json: cannot unmarshal {_go_kind(patch)} into Go value of type {_GO_MAP}")
 
     def change(current: Object) -> Object:
         if content_type == JSON_PATCH:
@@ -110,30 +113,24 @@ def patcher(call: Call, kind: Kind) -> Callable[[Object], Object]:
 def _conformed(call: Call, kind: Kind, new: Object, current: Object, validation: str, shown: Object | None) -> Object:
     given = orjson.loads(orjson.dumps(new))
     resource, meta = kind.resource, new.get("metadata")
-    if not isinstance(meta, dict):
-        raise Invalid(f'{resource.kind} "" is invalid: metadata: Required value')
-    if new.get("kind") != resource.kind or new.get("apiVersion") != resource.api_version:
-        metadata.check_type(new, resource)
+    name, namespace = current["metadata"].get("name", ""), current["metadata"].get("namespace", "")
+    if meta is None or (isinstance(meta, dict) and not meta.get("name")):
+        raise BadRequest(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
     try:
+        metadata.check_type(given, resource)
         unknown = kind.schema.conform(given)
-    except StatusError as error:
-        raise _patch_invalid(new, shown, _detail(error)) from error
+    except DecodeError as error:
+        raise _patch_invalid(new, shown, error.why) from error
     if unknown:
-        found = [f'unknown field "{path}"' for path in unknown]
+        found = field_warnings((), unknown)
         if validation == "Strict":
-            raise _patch_invalid(new, shown, f"strict decoding error: {', '.join(found)}")
+            raise _patch_invalid(new, shown, strict_error((), unknown))
         if validation == "Warn":
             call.warnings += [text for text in found if text not in call.warnings]
     result: Object = given
-    name, namespace = current["metadata"].get("name", ""), current["metadata"].get("namespace", "")
     metadata.check_name(result, name)
     metadata.check_namespace(result, resource, namespace)
     return result
-
-
-def _detail(error: StatusError) -> str:
-    """The decoder's own words, without the sentence around them."""
-    return error.message.partition(": ")[2] or error.message
 
 
 def _patch_invalid(new: Object, shown: Object | None, detail: str) -> StatusError:
@@ -143,6 +140,17 @@ def _patch_invalid(new: Object, shown: Object | None, detail: str) -> StatusErro
     made = invalid("", "", "", [error])
     made.status["message"] = made.message = f' "" is invalid: {error}'
     return made
+
+
+_GO_MAP = "map[string]interface {}"
+
+
+def _go_kind(value: object) -> str:
+    if isinstance(value, list):
+        return "array"
+    if isinstance(value, bool):
+        return "bool"
+    return "string" if isinstance(value, str) else "number"
 
 
 def _go_map(value: object) -> str:

@@ -27,9 +27,10 @@ from pybernetes.machinery.meta import Object
 from pybernetes.store.interface import Entry, Mismatch
 
 # These answer with the object that is gone, all others with a Status.
-_RETURNS_OBJECT = frozenset(
-    ("persistentvolumeclaims", "persistentvolumes", "pods", "podtemplates", "resourcequotas", "serviceaccounts", "services")
-)
+_RETURNS_OBJECT = frozenset((
+    "persistentvolumeclaims", "persistentvolumes", "pods", "podtemplates", "resourcequotas", "serviceaccounts", "services",
+    "customresourcedefinitions.apiextensions.k8s.io", "resourceclaims.resource.k8s.io", "volumeattachments.storage.k8s.io",
+))  # fmt: skip
 _POLICIES = ("Foreground", "Background", "Orphan")
 _OPTION_NAMES = (
     "gracePeriodSeconds",
@@ -53,7 +54,7 @@ class Deletes:
         if not gone:
             accepted = options.get("orphanDependents") is False
             return entry_response(call, kind, entry, 202 if accepted else 200)
-        if kind.resource.plural in _RETURNS_OBJECT and not kind.resource.group:
+        if kind.resource.group_resource in _RETURNS_OBJECT:
             return entry_response(call, kind, entry)
         return rendering.respond_object(200, _success(kind, entry), call.format, call.warnings)
 

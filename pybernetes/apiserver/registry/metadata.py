@@ -13,8 +13,9 @@ from pybernetes.apiserver.registry.strategy import Strategy
 from pybernetes.machinery import validation
 from pybernetes.machinery.clock import rfc3339
 from pybernetes.machinery.entropy import Entropy
-from pybernetes.machinery.errors import BadRequest, FieldError
-from pybernetes.machinery.meta import Object, Resource
+from pybernetes.machinery.errors import BadRequest, DecodeError, FieldError
+from pybernetes.machinery.meta import GroupVersionKind, Object, Resource, parse_api_version
+from pybernetes.machinery.schema import schema_for
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 GENERATED_BASE_LIMIT = 58  # generateName is cut so that base and suffix are a DNS label
@@ -28,25 +29,38 @@ _ORDER = ("name", "generateName", "namespace", "uid", "generation", "creationTim
 
 
 def check_type(obj: Object, resource: Resource) -> None:
-    """Fill in an absent kind and apiVersion; refuse another one. Raises `BadRequest`."""
+    """Fill in an absent kind and apiVersion; refuse another one. Raises `BadRequest` (`DecodeError`, where decoding fails)."""
     api_version = obj.get("apiVersion") or resource.api_version
     kind = obj.get("kind") or resource.kind
     if api_version != resource.api_version or kind != resource.kind:
-        from pybernetes.machinery.resources import BUILTIN
-
-        known = any(found.api_version == api_version and found.kind == kind for found in BUILTIN)
-        if kind == resource.kind and (known or "/" in api_version):
-            raise BadRequest(
-                f"the API version in the data ({api_version}) does not match the expected API version ({resource.api_version})"
-            )
-        version = api_version.rpartition("/")[2]
-        why = "unknown conversion"
-        if not known:
-            why = f'no kind "{kind}" is registered for version "{api_version}" in scheme "pkg/api/legacyscheme/scheme.go:30"'
-        raise BadRequest(f'{kind} in version "{version}" cannot be handled as a {resource.kind}: {why}')
+        _refuse_type(obj, str(api_version), str(kind), resource)
     obj["apiVersion"], obj["kind"] = api_version, kind
     if not isinstance(obj.get("metadata"), dict):
         obj["metadata"] = {}
+
+
+def _refuse_type(obj: Object, api_version: str, kind: str, resource: Resource) -> None:
+    """Upstream decodes what the object says it is, and only then sees that it is not wanted here."""
+    group, version = parse_api_version(api_version)
+    gvk = GroupVersionKind(group, version, kind)
+    wanted = resource.kind
+    try:
+        schema = schema_for(gvk)
+    except KeyError:
+        if kind == resource.kind and "/" in api_version:
+            raise BadRequest(_wrong_version(api_version, resource)) from None
+        why = f'no kind "{kind}" is registered for version "{api_version}" in scheme "pkg/api/legacyscheme/scheme.go:30"'
+        raise DecodeError(f'{kind} in version "{version}" cannot be handled as a {wanted}: {why}', why) from None
+    if kind == resource.kind:
+        raise BadRequest(_wrong_version(api_version, resource))
+    schema.conform(obj, expected_kind=wanted)
+    internal = resource.group.partition(".")[0] or "core"
+    why = f"converting ({version}.{kind}) to ({internal}.{wanted}): unknown conversion"
+    raise DecodeError(f'{kind} in version "{version}" cannot be handled as a {wanted}: {why}', why)
+
+
+def _wrong_version(api_version: str, resource: Resource) -> str:
+    return f"the API version in the data ({api_version}) does not match the expected API version ({resource.api_version})"
 
 
 def check_namespace(obj: Object, resource: Resource, namespace: str) -> None:

@@ -133,16 +133,17 @@ async def _list_in_shape(call: Call, kind: Kind, found: _Found) -> Response:
         if format_.shape == "table":
             made.append(rendering.row(kind, obj, now, call.include))
         elif format_.shape == "partial":
-            made.append(rendering.partial_metadata(obj))
+            made.append(rendering.partial_metadata(obj, format_.version))
         else:
             del obj["kind"], obj["apiVersion"]
             made.append(obj)
     result: Object
     if format_.shape == "table":
-        result = rendering.table(kind, made, found.metadata)
+        result = rendering.table(kind, made, found.metadata, format_.version)
     elif format_.shape == "partial":
         result = {
-            "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": found.metadata, "items": made,
+            "kind": "PartialObjectMetadataList", "apiVersion": f"meta.k8s.io/{format_.version}", "metadata": found.metadata,
+            "items": made,
         }  # fmt: skip
     else:
         resource = kind.resource

@@ -14,6 +14,7 @@ import orjson
 from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.apiserver.registry.printing import age
 from pybernetes.apiserver.requests import JSON, YAML, Format
+from pybernetes.machinery.errors import NotAcceptable
 from pybernetes.machinery.http.messages import Response
 from pybernetes.machinery.meta import Object
 from pybernetes.store.interface import Entry, Revision
@@ -54,8 +55,8 @@ def warning_value(text: str) -> str:
     return f'299 - "{escaped}"'
 
 
-def partial_metadata(obj: Object, kind: str = "PartialObjectMetadata") -> Object:
-    return {"kind": kind, "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
+def partial_metadata(obj: Object, version: str = "v1") -> Object:
+    return {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{version}", "metadata": obj["metadata"]}
 
 
 def column_definitions(kind: Kind) -> list[Object]:
@@ -87,10 +88,10 @@ def _created(kind: Kind, obj: Object, now: datetime) -> Any:
     return obj["metadata"].get("creationTimestamp")
 
 
-def table(kind: Kind, rows: Sequence[Object], metadata: Object, *, columns: bool = True) -> Object:
+def table(kind: Kind, rows: Sequence[Object], metadata: Object, version: str = "v1", *, columns: bool = True) -> Object:
     return {
         "kind": "Table",
-        "apiVersion": "meta.k8s.io/v1",
+        "apiVersion": f"meta.k8s.io/{version}",
         "metadata": metadata,
         "columnDefinitions": column_definitions(kind) if columns else [],
         "rows": list(rows),
@@ -106,6 +107,11 @@ def entry_body(
         return served if format_.media == JSON else encoded(orjson.loads(served), format_.media)
     obj = kind.object(entry, revision)
     if format_.shape == "partial":
-        return encoded(partial_metadata(obj), format_.media)
+        if format_.of_list:
+            raise NotAcceptable(
+                "you requested PartialObjectMetadataList, but the requested object is not a list "
+                f"(*{kind.resource.group.partition('.')[0] or 'core'}.{kind.resource.kind})"
+            )
+        return encoded(partial_metadata(obj, format_.version), format_.media)
     metadata = {"resourceVersion": obj["metadata"]["resourceVersion"]}
-    return encoded(table(kind, [row(kind, obj, now, include)], metadata), format_.media)
+    return encoded(table(kind, [row(kind, obj, now, include)], metadata, format_.version), format_.media)

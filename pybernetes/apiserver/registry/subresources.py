@@ -31,6 +31,7 @@ from pybernetes.machinery.errors import (
 )
 from pybernetes.machinery.http.messages import Response
 from pybernetes.machinery.meta import GroupVersionKind, Object, Resource
+from pybernetes.machinery.patch import json_patch, merge
 from pybernetes.machinery.resources import BINDINGS, POD_DISRUPTION_BUDGETS, PODS
 from pybernetes.store.interface import Mismatch
 
@@ -314,8 +315,6 @@ def _rescaled(wanted: Callable[[Object], Object], paths: ScalePaths) -> Callable
 
 
 def _scale_patcher(call: Call, kind: Kind) -> Callable[[Object], Object]:
-    from pybernetes.machinery.patch import json_patch, merge
-
     content_type = call.request.headers.get("content-type", "").partition(";")[0].strip()
     decoding.patcher(call, kind)  # refuses what is no patch
     patch = orjson.loads(call.request.body)

@@ -19,7 +19,7 @@ from pybernetes.apiserver.registry import decoding, metadata
 from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.apiserver.registry.reading import entry_response
 from pybernetes.apiserver.registry.strategy import Context
-from pybernetes.machinery.errors import Conflict, FieldError, StatusError, invalid
+from pybernetes.machinery.errors import FieldError, StatusError, invalid
 from pybernetes.machinery.http.messages import Response
 from pybernetes.machinery.meta import Object
 from pybernetes.store.interface import Entry, KeyExists, Mismatch, Revision
@@ -100,6 +100,7 @@ class Writes:
         await strategy.begin_create(context, obj)
         stored = False
         try:
+            kind.schema.conform(obj)  # hooks and plugins write as they like; stored is what Go would write
             value = kind.stored(obj)
             revision = Revision(0) if call.dry_run else await self.image.store.create(key, value)
             stored = not call.dry_run
@@ -172,6 +173,7 @@ class Writes:
             raise invalid(kind.resource.group, kind.resource.kind, call.info.name, errors)
         call.warnings[before:] = dict.fromkeys([*call.warnings[before:], *strategy.warnings(new, old)])
         await self.admission.validate(request)
+        kind.schema.conform(new)
         if self._is_finished(kind, new):
             return await self._delete_now(call, kind, current, new, context)
         value = kind.stored(new)
@@ -269,20 +271,17 @@ def _check_preconditions(kind: Kind, new: Object, old: Object) -> None:
     given, stored = new["metadata"], old["metadata"]
     uid = given.get("uid")
     if uid and uid != stored.get("uid"):
-        raise _conflict(
-            kind,
+        key = kind.key(stored.get("namespace", ""), stored["name"])
+        raise kind.conflict(
             stored["name"],
-            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {stored.get('uid', '')}",
+            f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: "
+            f"UID in precondition: {uid}, UID in object meta: {stored.get('uid', '')}",
         )
     version = given.get("resourceVersion")
+    if version and not version.isdecimal():
+        raise _Unexplained(f'strconv.ParseUint: parsing "{version}": invalid syntax')
     if version and version != "0" and version != stored["resourceVersion"]:
         raise kind.conflict(stored["name"])
-
-
-def _conflict(kind: Kind, name: str, why: str) -> Conflict:
-    error = kind.conflict(name, why)
-    assert isinstance(error, Conflict)
-    return error
 
 
 def _options(kind: str, call: Call) -> Object:

@@ -197,7 +197,9 @@ class _Connection(asyncio.Protocol):
         if self._upgraded:
             self._closing = True
             self._notify()
-            return True
+            return self._transport.get_extra_info("ssl_object") is None
+        if self._transport.get_extra_info("ssl_object") is not None:
+            return False  # TLS cannot be half-closed
         return bool(self._requests) or (self.task is not None and self._wake is None)
 
     def pause_writing(self) -> None:

@@ -59,7 +59,10 @@ class WebSocket:
                 await self._connection.write(self._protocol.send(event.response()))
             elif isinstance(event, CloseConnection):
                 if self._protocol.state is ConnectionState.REMOTE_CLOSING:
-                    await self._connection.write(self._protocol.send(event.response()))
+                    try:
+                        await self._connection.write(self._protocol.send(event.response()))
+                    except ConnectionError:  # it said goodbye and left: what it sent before counts all the same
+                        pass
                 return
             else:
                 assert isinstance(event, Pong)
