@@ -14,7 +14,7 @@ from typing import Protocol
 from pybernetes.machinery.http.messages import Handler, Request, Response, Upgradable
 
 
-class ConnectionFailed(OSError):
+class ConnectionFailed(ConnectionError):
     """The server could not be reached, or the connection broke before the answer was whole.
 
     The request may have been carried out: read, then decide. `__cause__` is the operating system's or TLS's error, if any.

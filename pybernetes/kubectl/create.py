@@ -62,8 +62,9 @@ async def _make(session: Session, parsed: Parsed, resource: Resource, fields: Ob
     try:
         await _create(session, parsed, Manifest(obj, resource, ""))
     except StatusError as error:
-        error.message = f"failed to create {resource.kind.lower()}: {error.message}"
-        raise Failure(error.message) from error
+        if resource is NAMESPACES:  # upstream wraps the error for all the others
+            raise
+        raise Failure(f"failed to create {resource.kind.lower()}: {error.message}") from error
     return session.exit_code
 
 

@@ -154,9 +154,14 @@ def _parse_nodes(tokens: list[tuple[str, str]], *, inside_range: bool) -> tuple[
     return tuple(nodes), []
 
 
+_PART = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'(?![\]])|(?:\[[^\]]*\]|[^\s"\',\[])+')
+
+
 def _parse_action(text: str) -> Iterator[_Node]:
     """Several expressions may share braces: `{.a" "}`, `{.a, .b}`."""
-    for part in re.findall(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'(?![\]])|(?:\[[^\]]*\]|[^\s"\',\[])+', text):
+    if left := _PART.sub("", text).strip(" ,\t\n"):
+        raise Failure(f"error parsing jsonpath {{{text}}}, unexpected {left!r}")
+    for part in _PART.findall(text):
         if part[0] in "'\"":
             yield _Text(_unquote(part))
         else:

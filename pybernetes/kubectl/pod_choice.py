@@ -75,7 +75,7 @@ def container_of(pod: Object, wanted: str, session: Session, *, quiet: bool = Fa
     others = [each["name"] for key in ("initContainers", "ephemeralContainers") for each in spec.get(key) or ()]
     if wanted:
         if wanted not in (*names, *others):
-            raise Failure(f"container {wanted} not found in pod {pod['metadata']['name']}")
+            raise Failure(f"container {wanted} is not valid for pod {pod['metadata']['name']}")
         return wanted
     chosen: str = (pod["metadata"].get("annotations") or {}).get(DEFAULT_CONTAINER, "")
     if chosen in names:

@@ -193,6 +193,9 @@ async def history(session: Session, parsed: Parsed) -> int:
             session.stdout.write(page.text())
             continue
         session.print(f"{target.shown} ")
+        if not found:
+            session.print("No rollout history found.")
+            continue
         rows = [["REVISION", "CHANGE-CAUSE"]]
         for number, replica_set in found.items():
             cause = (replica_set["metadata"].get("annotations") or {}).get(CHANGE_CAUSE, "<none>")

@@ -136,7 +136,7 @@ def _container(page: Page, container: Object, status: Object | None, at: int) ->
 
 def _port(port: Object, key: str) -> str:
     number = port.get(key, 0)
-    named = f" ({port['name']})" if key == "containerPort" and port.get("name") else ""
+    named = f" ({port['name']})" if port.get("name") else ""
     return f"{number}/{port.get('protocol', 'TCP')}{named}"
 
 
