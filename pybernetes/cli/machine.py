@@ -26,7 +26,7 @@ def node_ip() -> str:
     """The address that this machine uses towards others (no packet is sent to find out)."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.255", 9))  # any address that is not ours: the kernel picks the route
+            probe.connect(("203.0.113.7", 9))  # nobody's address (RFC 5737): the kernel picks the route
         except OSError as error:
             raise Failure(
                 "This machine has no network address that pods could reach: bring an interface up, or name an address "

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 READY_TIMEOUT_S = 120.0
 POLL_S = 0.02
 STOP_GRACE_S = 10.0
+_STARTED = b"started"
 
 Say = Callable[[str], None]
 
@@ -117,9 +118,11 @@ def _start_supervisor(layout: Layout, address: ApiAddress) -> None:
         _supervise(layout, address, writing)
     os.waitpid(child, 0)
     os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        if pipe.read() != b"started":
-            raise Failure(f"The supervisor did not start: its log is {layout.log('supervisor')}.")
+    # One read, not until the end: the components are forks too, and hold the other side open as long as they live.
+    told = os.read(reading, len(_STARTED))
+    os.close(reading)
+    if told != _STARTED:
+        raise Failure(f"The supervisor did not start: its log is {layout.log('supervisor')}.")
 
 
 def _supervise(layout: Layout, address: ApiAddress, writing: int) -> None:
@@ -138,7 +141,7 @@ def _supervise(layout: Layout, address: ApiAddress, writing: int) -> None:
         from pybernetes.cli.supervisor import Supervisor
 
         def on_started() -> None:
-            os.write(writing, b"started")
+            os.write(writing, _STARTED)
             os.close(writing)
 
         Supervisor(components(layout, address), layout, address, SystemClock(), SystemEntropy()).run(on_started)
@@ -156,11 +159,13 @@ def _wait_ready(layout: Layout, address: ApiAddress, clock: Clock, say: Say) -> 
 
     try:
         uvloop.run(_until_ready(layout, address, clock, say))
-    except TimeoutError as error:
+    except* StatusError as refused:
+        raise Failure(f"The API server refused what a cluster needs: {refused.exceptions[0]}.") from refused
+    except* TimeoutError as late:
         raise Failure(
             f"The cluster is not ready after {READY_TIMEOUT_S:.0f} s: `pyb status` shows which component is ill, "
             f"and the logs are in {layout.logs}."
-        ) from error
+        ) from late
 
 
 async def _until_ready(layout: Layout, address: ApiAddress, clock: Clock, say: Say) -> None:
