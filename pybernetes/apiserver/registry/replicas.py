@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -45,7 +46,7 @@ def starts_with_status(**fields: Any) -> Callable[[Context, Object], None]:
     """A `prepare_for_create` that gives the status a new object has."""
 
     def prepare(_: Context, obj: Object) -> None:
-        obj["status"] = dict(fields)
+        obj["status"] = copy.deepcopy(fields)
 
     return prepare
 
