@@ -116,7 +116,8 @@ class ControlPlane:
 def control_plane(tmp_path: Path) -> Callable[..., None]:
     """Runs a scenario: `control_plane(scenario, controllers=(…), **options)`."""
     tokens = tmp_path / "tokens.csv"
-    tokens.write_text(f'admin,admin,1,"system:masters"\nmanager,{CONTROLLER_MANAGER},2\n')
+    bootstrap = 'kubelet,system:bootstrap:abcdef,3,"system:bootstrappers"'
+    tokens.write_text(f'admin,admin,1,"system:masters"\nmanager,{CONTROLLER_MANAGER},2\n{bootstrap}\n')
 
     def run(scenario: Callable[[ControlPlane], Awaitable[None]], *, lossy: bool = False, **options: Any) -> None:
         async def main(clock: Any) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import Any
 
+from pybernetes.machinery import errors, pki
 from pybernetes.machinery.meta import condition, name_of
 from pybernetes.machinery.resources import (
+    CERTIFICATE_SIGNING_REQUESTS,
     CONFIG_MAPS,
     DEPLOYMENTS,
     ENDPOINT_SLICES,
@@ -19,6 +22,7 @@ from pybernetes.machinery.resources import (
     SERVICE_ACCOUNTS,
     SERVICES,
 )
+from pybernetes.sim.virtual_time import EPOCH
 
 
 def deployment(replicas: int = 3, image: str = "v1", name: str = "web") -> dict[str, Any]:
@@ -233,3 +237,41 @@ def test_lost_requests_and_answers_delay_the_wanted_state_but_do_not_prevent_it(
         pods.cancel()
 
     control_plane(scenario, lossy=True)
+
+
+def test_a_bootstrapping_kubelet_gets_its_certificate_and_nobody_elses(control_plane: Any, tmp_path: Any) -> None:
+    now = EPOCH
+    authority = pki.Authority.create("kubernetes", now)
+    pki.write_public(tmp_path / "ca.crt", authority.certificate_pem)
+    pki.write_private(tmp_path / "ca.key", authority.key_pem)
+
+    def csr(name: str, organization: str) -> dict[str, Any]:
+        request = base64.b64encode(pki.signing_request(pki.new_key_pem(), "system:node:n1", (organization,))).decode()
+        signer = "kubernetes.io/kube-apiserver-client-kubelet"
+        spec = {"request": request, "signerName": signer, "usages": ["digital signature", "client auth"]}
+        return {
+            "kind": "CertificateSigningRequest",
+            "apiVersion": "certificates.k8s.io/v1",
+            "metadata": {"name": name},
+            "spec": spec,
+        }
+
+    async def scenario(plane: Any) -> None:
+        kubelet = plane.client("kubelet")
+        await kubelet.create(CERTIFICATE_SIGNING_REQUESTS, csr("mine", "system:nodes"))
+
+        async def certificate() -> Any:
+            found = await plane.get(CERTIFICATE_SIGNING_REQUESTS, "mine", "")
+            return (found.get("status") or {}).get("certificate")
+
+        issued = base64.b64decode(await plane.until(certificate))
+        assert pki.expires_at(issued) > now
+        try:
+            await kubelet.create(CERTIFICATE_SIGNING_REQUESTS, csr("greedy", "system:masters"))
+        except errors.StatusError:
+            return  # admission refuses it already
+        await plane.clock.sleep(30)
+        assert not ((await plane.get(CERTIFICATE_SIGNING_REQUESTS, "greedy", "")).get("status") or {}).get("conditions")
+
+    files = {"cluster_signing_cert_file": str(tmp_path / "ca.crt"), "cluster_signing_key_file": str(tmp_path / "ca.key")}
+    control_plane(scenario, **files)
