@@ -73,9 +73,7 @@ class Containerd:
 
     def start(self) -> None:
         log = (self.directory / "containerd.log").open("ab")
-        self.process = subprocess.Popen(
-            ["containerd", "--config", str(self.directory / "config.toml")], stdout=log, stderr=log
-        )
+        self.process = subprocess.Popen(["containerd", "--config", str(self.directory / "config.toml")], stdout=log, stderr=log)
         deadline = time.monotonic() + 20
         while subprocess.run(["ctr", "-a", str(self.socket), "version"], capture_output=True, check=False).returncode:
             if time.monotonic() > deadline:
@@ -150,7 +148,7 @@ def pod(name: str, *containers: Object, **spec: Any) -> Object:
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "namespace": "default"},
-        "spec": {"nodeName": NODE, "containers": list(containers) or [container()], **spec},
+        "spec": {"nodeName": NODE, "terminationGracePeriodSeconds": 1, "containers": list(containers) or [container()], **spec},
     }
 
 
@@ -193,9 +191,7 @@ class Cluster:
         }
         configuration = Configuration(**{**settings, **changes})
         self._runtime = Runtime(str(self.containerd.socket))
-        self.kubelet = Kubelet(
-            self.client("node"), self._runtime, configuration, clock=self.clock, entropy=self.entropy
-        )
+        self.kubelet = Kubelet(self.client("node"), self._runtime, configuration, clock=self.clock, entropy=self.entropy)
         self._task = asyncio.create_task(self.kubelet.run())
         return self.kubelet
 
