@@ -163,7 +163,8 @@ class NodeTable:
         self._allocatable[row] = 0
         for resource, amount in ((node.get("status") or {}).get("allocatable") or {}).items():
             quantity = parse(amount)
-            self._allocatable[row, self._ensure_column(resource)] = quantity.milli if resource == "cpu" else quantity.value
+            column = self._ensure_column(resource)  # first: it may put another array in place
+            self._allocatable[row, column] = quantity.milli if resource == "cpu" else quantity.value
         spec = node.get("spec") or {}
         self._unschedulable[row] = bool(spec.get("unschedulable"))
         self._taint_set[row] = self._intern_taints(spec.get("taints") or ())
