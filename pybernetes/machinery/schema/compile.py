@@ -378,7 +378,7 @@ def conformer(structure: Struct) -> Conformer:
 
 def _handler(field: Field) -> Conformer:
     conform = _node(field.node, field.keeps_zero)
-    if field.node.kind in (Kind.LIST, Kind.MAP) and field.required:
+    if field.node.kind in (Kind.LIST, Kind.MAP) and field.required and not field.null_when_empty:
 
         def keep_empty(parent: Any, key: Any, value: Any) -> bool:
             # Required: an empty list or map is written, null stays out.
@@ -394,6 +394,9 @@ def zero_values(structure: Struct) -> dict[str, Any]:
     """What Go writes for fields that nobody gave: required scalars, and structs that are no pointers. Copy before use."""
     zeros: dict[str, Any] = {}
     for name, field in structure.fields.items():
+        if field.null_when_empty:
+            zeros[name] = None
+            continue
         match field.node.kind:
             case Kind.STRUCT if field.present:
                 zeros[name] = zero_values(field.node.struct)

@@ -83,7 +83,7 @@ class _Walk:
         if field.node.kind in (Kind.STRING, Kind.BOOLEAN, Kind.INT32, Kind.INT64):
             return _DROP if not result and not field.keeps_zero else result
         if field.node.kind in (Kind.LIST, Kind.MAP, Kind.BYTES):
-            return _DROP if not result and not field.required else result
+            return _DROP if not result and (field.null_when_empty or not field.required) else result
         return result
 
     def _value(self, node: Node, value: Any, path: str) -> Any:

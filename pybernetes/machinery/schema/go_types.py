@@ -134,3 +134,21 @@ ALWAYS_WRITTEN: Final = _pairs("""
     PodDisruptionBudgetStatus.desiredHealthy PodDisruptionBudgetStatus.disruptionsAllowed
     PodDisruptionBudgetStatus.expectedPods
 """)
+
+# Fields that are written as null when they are empty: times, lists and maps without `omitempty`.
+NULL_WHEN_EMPTY: Final = _pairs("""
+    APIServiceCondition.lastTransitionTime CertificateSigningRequestCondition.lastTransitionTime
+    CertificateSigningRequestCondition.lastUpdateTime ContainerStateRunning.startedAt ContainerStateTerminated.finishedAt
+    ContainerStateTerminated.startedAt CustomResourceDefinitionCondition.lastTransitionTime
+    DaemonSetCondition.lastTransitionTime DeploymentCondition.lastTransitionTime DeploymentCondition.lastUpdateTime
+    Event.deprecatedFirstTimestamp Event.deprecatedLastTimestamp Event.eventTime Event.firstTimestamp Event.lastTimestamp
+    EventSeries.lastObservedTime FlowSchemaCondition.lastTransitionTime HorizontalPodAutoscalerCondition.lastTransitionTime
+    JobCondition.lastProbeTime JobCondition.lastTransitionTime NamespaceCondition.lastTransitionTime
+    NodeCondition.lastHeartbeatTime NodeCondition.lastTransitionTime PersistentVolumeClaimCondition.lastProbeTime
+    PersistentVolumeClaimCondition.lastTransitionTime PodCondition.lastProbeTime PodCondition.lastTransitionTime
+    PriorityLevelConfigurationCondition.lastTransitionTime ReplicaSetCondition.lastTransitionTime
+    ReplicationControllerCondition.lastTransitionTime StatefulSetCondition.lastTransitionTime
+    ClusterRole.rules CSINodeDriver.topologyKeys CSINodeSpec.drivers CustomResourceDefinitionStatus.conditions
+    CustomResourceDefinitionStatus.storedVersions HorizontalPodAutoscalerStatus.currentMetrics LimitRangeSpec.limits
+    ProjectedVolumeSource.sources Role.rules
+""")

@@ -73,6 +73,7 @@ class Field:
     required: bool = False
     keeps_zero: bool = False  # an empty text, 0 or false is a value, and written
     present: bool = False  # a struct that is written even if nobody gave it
+    null_when_empty: bool = False  # written as null then, not left out
     list_type: str = ""  # atomic, set, map
     list_keys: tuple[str, ...] = ()
     map_type: str = ""  # atomic, granular
@@ -142,6 +143,7 @@ def _field(struct_name: str, name: str, expression: str) -> Field:
         required=required or key in go_types.ALWAYS_WRITTEN,
         keeps_zero=keeps_zero or required,
         present=present,
+        null_when_empty=key in go_types.NULL_WHEN_EMPTY,
         list_type=attributes.get("lt", ""),
         list_keys=tuple(attributes["lk"].split(",")) if "lk" in attributes else (),
         map_type=attributes.get("mt", ""),
