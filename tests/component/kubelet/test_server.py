@@ -65,7 +65,7 @@ async def access(cluster: Any) -> Access:
 
 
 async def test_logs_are_served_whole_in_part_and_followed(cluster: Any, access: Access) -> None:
-    script = "for i in 1 2 3 4; do echo line $i; done; echo oops >&2; sleep 1; echo late"
+    script = "for i in 1 2 3 4; do echo line $i; done; sleep 0.1; echo oops >&2; sleep 1; echo late"
     await cluster.create(cluster.pod("talker", cluster.container(script), restartPolicy="Never"))
     await cluster.pod_until("talker", lambda pod: (pod.get("status") or {}).get("phase") in ("Running", "Succeeded"))
     await asyncio.sleep(0.3)
