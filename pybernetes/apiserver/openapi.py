@@ -211,7 +211,8 @@ def _item(
 
 
 def _operation(
-    resource: Resource, gvk: GroupVersionKind, verb: str, references: _References, v3: bool, *, everywhere: bool, subresource: str
+    resource: Resource, gvk: GroupVersionKind, verb: str, references: _References, v3: bool, *,
+    everywhere: bool, subresource: str,
 ) -> Object:  # fmt: skip
     try:
         name = struct_name_of(gvk)

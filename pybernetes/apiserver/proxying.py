@@ -89,7 +89,7 @@ class Proxy:
         if info.verb == "get" and info.subresource in ("log", "proxy"):
             return
         resource = builtin(f"{info.group}/{info.version}" if info.group else info.version, info.resource)
-        options: Object = {key: value for key, value in call.query.items()}
+        options: Object = dict(call.query)
         request = AdmissionRequest(
             Operation.CONNECT, resource, info.subresource, info.namespace, info.name, call.user, options, None, {},
             warnings=call.warnings,

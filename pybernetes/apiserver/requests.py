@@ -145,7 +145,7 @@ def negotiate(accept: str) -> Format:
         wanted = parameters.get("as", "")
         group, version = parameters.get("g", ""), parameters.get("v", "")
         if not wanted:
-            return Format(media)
+            return DEFAULT_FORMAT if media == JSON else Format(media)
         if wanted == "APIGroupDiscoveryList":
             if group == "apidiscovery.k8s.io" and version == "v2":
                 return Format(media, api_discovery=True)
@@ -161,8 +161,8 @@ def check_include(include: str) -> None:
     """Raises `BadRequest`."""
     if include not in ("", "Metadata", "Object", "None"):
         raise BadRequest(
-            f"Unable to convert to Table as requested: includeObject: Invalid value: \"{include}\": must be 'Metadata', 'Object', "
-            "'None', or empty"
+            f'Unable to convert to Table as requested: includeObject: Invalid value: "{include}": '
+            "must be 'Metadata', 'Object', 'None', or empty"
         )
 
 

@@ -33,6 +33,7 @@ from pybernetes.apiserver.openapi import OpenApi
 from pybernetes.apiserver.proxying import Kubelets, Proxy
 from pybernetes.apiserver.registry import decoding, kinds, reading, rendering
 from pybernetes.apiserver.registry.deleting import Deletes
+from pybernetes.apiserver.registry.event_leases import EventLeases
 from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.apiserver.registry.store_access import ImageReader, ImageWriter
 from pybernetes.apiserver.registry.strategy import Context, Strategy
@@ -81,6 +82,7 @@ class Config:
     enable_admission_plugins: Sequence[str] = ()
     disable_admission_plugins: Sequence[str] = ()
     kubelets: Kubelets | None = None  # how to reach kubelets; None: log, exec & co. answer 503
+    event_ttl_s: int = 3600
     cluster_addons: bool = True  # the roles that kubeadm would add
     strategies: Sequence[Strategy] | None = None  # default: all that the registry has
 
@@ -103,7 +105,9 @@ class ApiServer:
             self.reader, self.writer, authorizer=self._authorizer, clock=clock, entropy=entropy,
             enable=config.enable_admission_plugins, disable=config.disable_admission_plugins,
         )  # fmt: skip
-        self._writes = Writes(self.image, self._context, admission, self._check_grant)
+        self._writes = Writes(
+            self.image, self._context, admission, self._check_grant, EventLeases(store, clock, config.event_ttl_s)
+        )
         self._deletes = Deletes(self._writes, admission)
         self._tokens = self._token_issuer()
         issue = self._tokens.issue if self._tokens is not None else None
@@ -315,9 +319,9 @@ class ApiServer:
             document = self._tokens.jwks() if path.startswith("/openid") else self._tokens.openid_configuration()
             media = "application/jwk-set+json" if path.startswith("/openid") else requests.JSON
             return rendering.respond(200, orjson.dumps(document), (), media)
-        if path.startswith(("/api", "/apis")) or path in ("/", "/version", "/version/"):
-            if request.method not in ("GET", "HEAD"):
-                raise _not_allowed()
+        reads_only = path.startswith(("/api", "/apis")) or path in ("/", "/version", "/version/")
+        if reads_only and request.method not in ("GET", "HEAD"):
+            raise _not_allowed()
         if path in ("/version", "/version/"):
             return rendering.respond(200, orjson.dumps(version.INFO))
         if path == "/":

@@ -65,9 +65,9 @@ class Selection:
             return True
         for requirement in others:
             # Most pods are not on the wanted node: seen without decoding them.
-            if requirement.field == "spec.nodeName" and requirement.operator == "=":
-                if requirement.value.encode() not in entry.value:
-                    return False
+            by_node = requirement.field == "spec.nodeName" and requirement.operator == "="
+            if by_node and requirement.value.encode() not in entry.value:
+                return False
         readers = self.kind.strategy.selectable_fields
         obj = decode(entry)
         return all(requirement.matches(readers[requirement.field](obj)) for requirement in others)

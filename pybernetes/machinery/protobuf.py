@@ -105,7 +105,7 @@ def _fields(message: str) -> dict[int, _Field]:
         if repeated:
             type_ = type_[2:]
         elif is_map:
-            type_ = type_.removeprefix("map<string,").removesuffix(">")
+            type_ = type_.removeprefix("map<string,").removesuffix(">").removeprefix(".")
         if type_ not in _SCALARS and "." not in type_:
             type_ = f"{package}.{type_}"
         inline = name in _INLINE and not repeated and "." in type_

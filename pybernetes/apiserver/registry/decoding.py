@@ -41,7 +41,10 @@ def field_validation(call: Call, options_kind: str) -> str:
 
 
 def read_body(call: Call, expected: GroupVersionKind, *, find_duplicates: bool = False) -> tuple[Object, list[str]]:
-    """The object in the body, whatever it is, and the paths of duplicate fields. Raises `BadRequest`, `UnsupportedMediaType`."""
+    """The object in the body, whatever it is, and the paths of duplicate fields.
+
+    Raises `BadRequest`, `UnsupportedMediaType`.
+    """
     content_type = call.request.headers.get("content-type", "")
     if content_type.startswith(requests.PROTOBUF):
         from pybernetes.machinery import protobuf
@@ -120,11 +123,11 @@ def _conformed(call: Call, kind: Kind, new: Object, current: Object, validation:
         metadata.check_type(given, resource)
         unknown = kind.schema.conform(given)
     except DecodeError as error:
-        raise _patch_invalid(new, shown, error.why) from error
+        raise patch_invalid(new, shown, error.why) from error
     if unknown:
         found = field_warnings((), unknown)
         if validation == "Strict":
-            raise _patch_invalid(new, shown, strict_error((), unknown))
+            raise patch_invalid(new, shown, strict_error((), unknown))
         if validation == "Warn":
             call.warnings += [text for text in found if text not in call.warnings]
     result: Object = given
@@ -133,7 +136,7 @@ def _conformed(call: Call, kind: Kind, new: Object, current: Object, validation:
     return result
 
 
-def _patch_invalid(new: Object, shown: Object | None, detail: str) -> StatusError:
+def patch_invalid(new: Object, shown: Object | None, detail: str) -> StatusError:
     """Upstream shows the whole result, or (strategic) the patch as Go prints it, and knows no kind here."""
     value = _go_map(shown) if shown is not None else orjson.dumps(new, option=orjson.OPT_SORT_KEYS).decode()
     error = FieldError.invalid("patch", value, detail)

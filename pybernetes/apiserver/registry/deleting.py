@@ -1,7 +1,9 @@
 """delete and deletecollection: at once, or marked and waited for.
 
-Source: concepts, "Finalizers", "Garbage Collection", "Pod termination". An object with finalizers, or with a grace period that
-is not over, is only marked (`deletionTimestamp`); it goes when the last finalizer is taken off, or with a deletion without grace.
+An object with finalizers, or with a grace period that is not over, is only marked (`deletionTimestamp`); it goes when the last
+finalizer is taken off, or with a deletion without grace.
+
+Source: concepts, "Finalizers", "Garbage Collection", "Pod Lifecycle".
 """
 
 from __future__ import annotations

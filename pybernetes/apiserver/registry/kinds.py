@@ -1,8 +1,8 @@
 """What the generic registry knows of one served resource: its strategy, where and how it is stored, and how stored bytes
 become an answer (design: "bytes first").
 
-A stored value starts `{"kind":K,"apiVersion":V,"metadata":{"name":…`. Going out, the revision is spliced in after `"metadata":{`;
-in a list the kind and apiVersion are left away. Only a version which is not the stored one is decoded and converted.
+A stored value starts `{"kind":K,"apiVersion":V,"metadata":{"name":…`. Going out, the revision is spliced in at the start of the
+metadata; in a list the kind and apiVersion are left away. Only a version which is not the stored one is decoded and converted.
 """
 
 from __future__ import annotations

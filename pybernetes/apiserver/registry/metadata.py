@@ -22,7 +22,8 @@ GENERATED_BASE_LIMIT = 58  # generateName is cut so that base and suffix are a D
 
 # What a client may not change; the stored value always wins.
 _SYSTEM_FIELDS = (
-    "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink", "name", "namespace",
+    "name", "namespace", "uid", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds",
+    "selfLink",
 )  # fmt: skip
 # The order in which metadata is stored: what every reader looks at first.
 _ORDER = ("name", "generateName", "namespace", "uid", "generation", "creationTimestamp")
@@ -209,8 +210,9 @@ def _owner_references(references: Iterable[Object]) -> Iterator[FieldError]:
         if reference.get("controller"):
             owner = f"{reference.get('kind')}/{reference.get('name')}"
             if controller:
+                detail = f'Found "true" in references for {controller} and {owner}'
                 yield FieldError.invalid(
                     path, [dict(found) for found in references],
-                    f'Only one reference can have Controller set to true. Found "true" in references for {controller} and {owner}',
+                    f"Only one reference can have Controller set to true. {detail}",
                 )  # fmt: skip
             controller = owner

@@ -6,7 +6,6 @@ Source: API reference of Scale, Binding, Eviction, TokenRequest; concepts, "Disr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import orjson
 
@@ -22,6 +21,7 @@ from pybernetes.machinery.clock import rfc3339
 from pybernetes.machinery.errors import (
     BadRequest,
     Cause,
+    DecodeError,
     FieldError,
     InternalError,
     MethodNotAllowed,
@@ -33,6 +33,7 @@ from pybernetes.machinery.http.messages import Response
 from pybernetes.machinery.meta import GroupVersionKind, Object, Resource
 from pybernetes.machinery.patch import json_patch, merge
 from pybernetes.machinery.resources import BINDINGS, POD_DISRUPTION_BUDGETS, PODS
+from pybernetes.machinery.schema import schema_for
 from pybernetes.store.interface import Mismatch
 
 SUCCESS: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
@@ -80,6 +81,7 @@ class Subresources:
         if verb == "update":
             body, _ = decoding.read_body(call, _SCALE)
             metadata.check_type(body, _SCALE_RESOURCE)
+            schema_for(_SCALE).conform(body)
             metadata.check_name(body, call.info.name)
             change = _rescaled(lambda _: body, paths)
         else:
@@ -294,12 +296,7 @@ def _rescaled(wanted: Callable[[Object], Object], paths: ScalePaths) -> Callable
 
     def change(obj: Object) -> Object:
         scale = wanted(_as_scale(obj, paths))
-        replicas: Any = (scale.get("spec") or {}).get("replicas", 0) or 0
-        if not isinstance(replicas, int) or isinstance(replicas, bool):
-            raise BadRequest(
-                'Scale in version "v1" cannot be handled as a Scale: json: cannot unmarshal '
-                f"{'string' if isinstance(replicas, str) else 'number'} into Go struct field ScaleSpec.spec.replicas of type int32"
-            )
+        replicas: int = (scale.get("spec") or {}).get("replicas", 0)
         name = obj["metadata"]["name"]
         if replicas < 0:
             error = FieldError.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
@@ -318,7 +315,15 @@ def _scale_patcher(call: Call, kind: Kind) -> Callable[[Object], Object]:
     content_type = call.request.headers.get("content-type", "").partition(";")[0].strip()
     decoding.patcher(call, kind)  # refuses what is no patch
     patch = orjson.loads(call.request.body)
-    if content_type == decoding.JSON_PATCH:
-        return lambda scale: json_patch.apply(scale, patch)
-    # Scale has no lists: a strategic merge is a merge.
-    return lambda scale: merge.apply(scale, patch)
+
+    def change(scale: Object) -> Object:
+        # Scale has no lists: a strategic merge is a merge.
+        new: Object = json_patch.apply(scale, patch) if content_type == decoding.JSON_PATCH else merge.apply(scale, patch)
+        try:
+            schema_for(_SCALE).conform(new)
+        except DecodeError as error:
+            shown = patch if content_type == decoding.STRATEGIC_PATCH else None
+            raise decoding.patch_invalid(new, shown, error.why) from error
+        return new
+
+    return change

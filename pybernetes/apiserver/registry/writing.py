@@ -1,8 +1,8 @@
 """create, update and patch of one kind.
 
 The order is upstream's: decode → default → admission (mutating) → prepare → validate → admission (validating) → reserve →
-store. What a plugin or hook sees as the old object is a fresh copy. A patch is an update of what is stored at that moment; it is
-tried again when somebody else wrote in between, and so is an update that names no resourceVersion.
+store. What a plugin or hook sees as the old object is a fresh copy. A patch is an update of what is stored at that moment; it
+is tried again when somebody else wrote in between, and so is an update that names no resourceVersion.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pybernetes.apiserver.attributes import User
 from pybernetes.apiserver.calls import Call
 from pybernetes.apiserver.image import Image
 from pybernetes.apiserver.registry import decoding, metadata
+from pybernetes.apiserver.registry.event_leases import EVENTS_PREFIX, EventLeases
 from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.apiserver.registry.reading import entry_response
 from pybernetes.apiserver.registry.strategy import Context
@@ -37,11 +38,19 @@ CheckGrant = Callable[[Kind, Object, Object | None, User], Awaitable[None]]
 class Writes:
     """Writes objects of any kind; one per server."""
 
-    def __init__(self, image: Image, context: Callable[[Call], Context], admission: Chain, check_grant: CheckGrant) -> None:
+    def __init__(
+        self,
+        image: Image,
+        context: Callable[[Call], Context],
+        admission: Chain,
+        check_grant: CheckGrant,
+        event_leases: EventLeases,
+    ) -> None:
         self.image = image
         self.context = context
         self.admission = admission
         self._check_grant = check_grant
+        self._event_leases = event_leases
 
     # create
 
@@ -82,10 +91,10 @@ class Writes:
         await self.admission.admit(request)
         obj = _given(request)
         await self._check_grant(kind, obj, None, call.user)
-        if kind.has_status:
+        if kind.has_status and not strategy.status_on_create:
             obj.pop("status", None)
         strategy.prepare_for_create(context, obj)
-        errors = [*metadata.validate_create(obj, strategy), *strategy.validate(obj)]
+        errors = [*metadata.validate_create(obj, strategy), *strategy.validate(obj), *strategy.validate_create(obj)]
         name = obj["metadata"].get("name", "")
         if errors:
             raise invalid(kind.resource.group, kind.resource.kind, "" if base and not name else name, errors)
@@ -102,7 +111,10 @@ class Writes:
         try:
             kind.schema.conform(obj)  # hooks and plugins write as they like; stored is what Go would write
             value = kind.stored(obj)
-            revision = Revision(0) if call.dry_run else await self.image.store.create(key, value)
+            revision = Revision(0)
+            if not call.dry_run:
+                lease = await self._event_leases.current() if kind.prefix == EVENTS_PREFIX else 0
+                revision = await self.image.store.create(key, value, lease=lease)
             stored = not call.dry_run
         finally:
             if not stored:
@@ -117,10 +129,10 @@ class Writes:
         metadata.check_name(obj, call.info.name)
         metadata.check_namespace(obj, kind.resource, call.info.namespace)
         await self.image.current()
-        if kind.strategy.creates_on_update and not subresource:
-            if kind.key(call.info.namespace, call.info.name) not in kind.table.entries:
-                obj["metadata"].pop("resourceVersion", None)
-                return await self.create_object(call, kind, obj)
+        absent = kind.key(call.info.namespace, call.info.name) not in kind.table.entries
+        if absent and kind.strategy.creates_on_update and not subresource:
+            obj["metadata"].pop("resourceVersion", None)
+            return await self.create_object(call, kind, obj)
         if not obj["metadata"].get("resourceVersion") and kind.strategy.needs_resource_version_on_update:
             error = FieldError.invalid("metadata.resourceVersion", 0, "must be specified for an update")
             error = FieldError(error.type, error.field, "Invalid value: 0x0: must be specified for an update")
@@ -181,8 +193,16 @@ class Writes:
             return Entry(current.key, value, current.create_revision, current.mod_revision, current.version)
         if not subresource:
             await strategy.begin_update(context, new, old)
-        revision = await self.image.store.update(current.key, value, mod_revision=current.mod_revision, lease=current.lease)
+            value = kind.stored(new)
+        try:
+            revision = await self.image.store.update(current.key, value, mod_revision=current.mod_revision, lease=current.lease)
+        except BaseException:
+            if not subresource:
+                await strategy.after_update(context, old, new)  # give back what was reserved in vain
+            raise
         await self.image.reached(revision)
+        if not subresource:
+            await strategy.after_update(context, new, old)
         return Entry(current.key, value, current.create_revision, revision, current.version + 1)
 
     def _prepare(self, context: Context, kind: Kind, new: Object, old: Object, subresource: str) -> list[FieldError]:

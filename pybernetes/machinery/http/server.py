@@ -122,7 +122,7 @@ class _Connection(asyncio.Protocol):
     """One client. `task` serves what the parser puts into `_requests`."""
 
     __slots__ = (
-        "_body", "_body_size", "_can_write", "_closing", "_expects_continue", "_head_size", "_headers", "_loop",
+        "_body", "_body_size", "_can_write", "_closing", "_expects_continue", "_in_head", "_head_size", "_headers", "_loop",
         "_parser", "_peer", "_peer_certificate", "_raw", "_reading_paused", "_requests", "_server", "_streaming",
         "_too_large", "_transport", "_upgraded", "_url", "_wake", "deadline", "task",
     )  # fmt: skip
@@ -150,6 +150,7 @@ class _Connection(asyncio.Protocol):
     def _reset(self) -> None:
         self._url = b""
         self._headers: dict[str, str] = {}
+        self._in_head = True
         self._head_size = 0
         self._body: list[bytes] = []
         self._body_size = 0
@@ -182,8 +183,12 @@ class _Connection(asyncio.Protocol):
         if self._upgraded:
             self._take_raw(data)
             return
+        if self._in_head:
+            self._head_size += len(data)
         try:
             self._parser.feed_data(data)
+            if self._in_head and self._head_size > HEAD_LIMIT_BYTES:
+                self._refuse(431, b"431 Request Header Fields Too Large", "text/plain; charset=utf-8")
         except httptools.HttpParserUpgrade as upgrade:
             # Whatever follows is not HTTP, or not ours to read before the handler has said so.
             self._upgraded = True
@@ -215,18 +220,17 @@ class _Connection(asyncio.Protocol):
 
     def on_url(self, url: bytes) -> None:
         self._url += url
-        self._count_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         key = name.decode("latin-1").lower()
         text = value.decode("latin-1")
         headers = self._headers
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
-        self._count_head(len(name) + len(value))
         if key == "expect" and text.lower() == "100-continue":
             self._expects_continue = True
 
     def on_headers_complete(self) -> None:
+        self._in_head = False
         self.deadline = self._server.monotonic() + BODY_TIMEOUT_S
         announced = self._headers.get("content-length", "")
         if announced.isdigit() and int(announced) > self._server.body_limit:
@@ -260,12 +264,6 @@ class _Connection(asyncio.Protocol):
             self._reading_paused = True
             self._transport.pause_reading()
         self._notify()
-
-    def _count_head(self, size: int) -> None:
-        self._head_size += size
-        if self._head_size > HEAD_LIMIT_BYTES and not self._too_large:
-            self._too_large = True
-            self._refuse(431, b"431 Request Header Fields Too Large", "text/plain; charset=utf-8")
 
     def _refuse_body(self) -> None:
         if self._too_large:
@@ -370,7 +368,7 @@ class _Connection(asyncio.Protocol):
                         await self._can_write
                 else:
                     keep = await self._stream(request, response, body, keep) and keep
-                if not keep:
+                if not keep or self._server.stopping:
                     return
                 if not self._requests:
                     self.deadline = self._server.monotonic() + IDLE_TIMEOUT_S

@@ -247,7 +247,13 @@ def _difference(ours: Any, theirs: Any, path: str) -> str:
 
 
 def _sorted_causes(value: Any) -> Any:
+    """The recordings have causes, and the parts of the message made of them, in alphabetical order."""
     if isinstance(value, dict):
+        message, causes = value.get("message"), (value.get("details") or {}).get("causes") if "details" in value else None
+        if isinstance(message, str) and isinstance(causes, list) and "is invalid: [" in message:
+            parts = sorted({f"{cause.get('field', '')}: {cause['message']}" for cause in causes})
+            if all(part in message for part in parts):
+                value["message"] = message[: message.index("is invalid: [") + len("is invalid: ")] + f"[{', '.join(parts)}]"
         for name, item in value.items():
             if name == "causes" and isinstance(item, list):
                 item.sort(key=lambda cause: json.dumps(cause, sort_keys=True))
