@@ -11,7 +11,7 @@ from pybernetes.apiserver.bootstrap.objects import addon_objects
 from pybernetes.cli.components import DNS_PORT, DNS_SERVICE_IP
 from pybernetes.cli.credentials import ApiAddress
 from pybernetes.client.rest import Client, PatchType
-from pybernetes.machinery.errors import AlreadyExists
+from pybernetes.machinery.errors import NotFound
 from pybernetes.machinery.meta import Object, Resource, name_of, namespace_of
 from pybernetes.machinery.resources import ENDPOINT_SLICES, SECRETS, SERVICES
 
@@ -26,11 +26,12 @@ async def ensure(client: Client, address: ApiAddress, token: str) -> None:
 
 
 async def _ensure_object(client: Client, resource: Resource, obj: Object) -> None:
+    # Patch first: to create a Service that is there fails over its address, not its name. A patch that changes nothing is no
+    # write.
     try:
-        await client.create(resource, obj)
-    except AlreadyExists:
-        # A role's reference cannot change, and a patch that changes nothing is no write: both are upstream's rules.
         await client.patch(resource, name_of(obj), namespace_of(obj), obj, PatchType.MERGE)
+    except NotFound:
+        await client.create(resource, obj)
 
 
 def bootstrap_secret(token: str) -> Object:

@@ -24,6 +24,7 @@ APP = "hello"
 CALLER = "hello-caller"
 REPLICAS = 3
 APP_TIMEOUT_S = 120.0
+CALL_TIMEOUT_S = 10
 POLL_S = 0.1
 BAR_WIDTH = 30
 
@@ -74,7 +75,8 @@ def caller(url: str) -> Object:
         "spec": {
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": 0,
-            "containers": [{"name": "caller", "image": BUSYBOX_IMAGE, "command": ["wget", "-q", "-T", "10", "-O", "-", url]}],
+            "containers": [{"name": "caller", "image": BUSYBOX_IMAGE, "command": ["wget", "-q", "-O", "-", url]}],
+            "activeDeadlineSeconds": CALL_TIMEOUT_S,
         },
     }
 
