@@ -207,7 +207,7 @@ def forbidden(group: str, resource: str, name: str, why: str) -> Forbidden:
 def invalid(group: str, kind: str, name: str, errors: Iterable[FieldError]) -> Invalid:
     """A failed validation. `kind` is the Kind (not the plural), again as upstream has it."""
     found = list(errors)
-    texts = [str(error) for error in found]
+    texts = list(dict.fromkeys(map(str, found)))  # a cause may come twice, the sentence does not
     shown = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]" if texts else "<nil>"
     named = f"{kind}.{group}" if group else kind
     return Invalid(
