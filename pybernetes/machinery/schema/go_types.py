@@ -150,5 +150,5 @@ NULL_WHEN_EMPTY: Final = _pairs("""
     ReplicationControllerCondition.lastTransitionTime StatefulSetCondition.lastTransitionTime
     ClusterRole.rules CSINodeDriver.topologyKeys CSINodeSpec.drivers CustomResourceDefinitionStatus.conditions
     CustomResourceDefinitionStatus.storedVersions HorizontalPodAutoscalerStatus.currentMetrics LimitRangeSpec.limits
-    ProjectedVolumeSource.sources Role.rules
+    EndpointSlice.ports ProjectedVolumeSource.sources Role.rules
 """)
