@@ -38,6 +38,7 @@ def default(job: Object) -> None:
         job["metadata"]["labels"] = labels
     put("completionMode", "NonIndexed")
     put("suspend", False)
+    put("manualSelector", False)
     put("podReplacementPolicy", "TerminatingOrFailed" if spec.get("podFailurePolicy") is None else "Failed")
     for rule in (spec.get("podFailurePolicy") or {}).get("rules") or ():
         for pattern in rule.get("onPodConditions") or ():

@@ -67,7 +67,7 @@ def _validate_rule(rule: Object, path: str) -> Iterator[FieldError]:
 
 def _validate_path(one: Object, path: str) -> Iterator[FieldError]:
     type_, value = one.get("pathType"), one.get("path", "")
-    if type_ is None:
+    if not type_:
         yield FieldError.required(path + ".pathType", "pathType must be specified")
     elif type_ in ("Exact", "Prefix"):
         if not value.startswith("/"):
