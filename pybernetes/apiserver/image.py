@@ -69,7 +69,8 @@ class Table:
         self.window: deque[Event] = deque()
         self.window_start = Revision(0)  # changes after this revision are all in the window
         # What a watcher selects at least: ("namespace", ns), ("key", key), (field, value), or None for all.
-        self._watchers: dict[tuple[str, str] | None, set[Watcher]] = {}
+        # Each group in the order in which they came: it is the order in which they are told, which a seed must repeat.
+        self._watchers: dict[tuple[str, str] | None, dict[Watcher, None]] = {}
         self._field_indexes: dict[str, tuple[Callable[[Object], str], int]] = {}
         self._keys: list[str] = []
         self._decoded: dict[str, tuple[Revision, Object]] = {}
@@ -145,7 +146,7 @@ class Table:
             yield from tuple(found)
         for field, (read, _) in self._field_indexes.items():
             old, new = change.previous, change.entry
-            values = {read(decode(entry)) for entry in (old, new) if entry is not None}
+            values = dict.fromkeys(read(decode(entry)) for entry in (old, new) if entry is not None)
             for value in values:
                 found = watchers.get((field, value))
                 if found:
@@ -159,7 +160,7 @@ class Table:
         `index`: None for all, ("namespace", name), ("key", key), or (field, value) with `read` to find the field's value;
         for a field, objects that had the value before the change count as well.
         """
-        self._watchers.setdefault(index, set()).add(watcher)
+        self._watchers.setdefault(index, {})[watcher] = None
         if read is not None and index is not None:
             _, users = self._field_indexes.get(index[0], (read, 0))
             self._field_indexes[index[0]] = (read, users + 1)
@@ -168,7 +169,7 @@ class Table:
         watchers = self._watchers.get(index)
         if not watchers or watcher not in watchers:
             return
-        watchers.discard(watcher)
+        del watchers[watcher]
         if not watchers:
             del self._watchers[index]
         if index is not None and index[0] in self._field_indexes:

@@ -178,15 +178,18 @@ class ApiServer:
         if not info.is_resource:
             return await self._serve_path(request)
         call = Call(request, info, query, user, self._clock, self._entropy)
-        return await self._serve_resource(call)
+        try:
+            return await self._serve_resource(call)
+        except StatusError as error:
+            return self._failure(request, error, call.warnings)
 
-    def _failure(self, request: Request, error: StatusError) -> Response:
+    def _failure(self, request: Request, error: StatusError, warnings: Sequence[str] = ()) -> Response:
         try:
             media = requests.negotiate(request.headers.get("accept", "")).media
         except StatusError:
             media = requests.JSON
         code = int(error.status.get("code") or error.code)
-        response = rendering.respond(code, rendering.encoded(error.status, media), (), media)
+        response = rendering.respond(code, rendering.encoded(error.status, media), warnings, media)
         if error.retry_after_s:
             response.headers["Retry-After"] = str(error.retry_after_s)
         if code == 401:
@@ -211,7 +214,7 @@ class ApiServer:
             raise _not_allowed()
         if resource.namespaced != bool(info.namespace) and not _may_span(resource, info):
             raise _unknown_path()
-        if kind.strategy.deprecation:
+        if kind.strategy.deprecation and (info.verb in resource.verbs or info.subresource):
             call.warnings.append(kind.strategy.deprecation)
         if info.subresource:
             return await self._serve_subresource(call, kind)

@@ -31,7 +31,8 @@ from pybernetes.store.interface import Entry, Mismatch
 # These answer with the object that is gone, all others with a Status.
 _RETURNS_OBJECT = frozenset((
     "persistentvolumeclaims", "persistentvolumes", "pods", "podtemplates", "resourcequotas", "serviceaccounts", "services",
-    "customresourcedefinitions.apiextensions.k8s.io", "resourceclaims.resource.k8s.io", "volumeattachments.storage.k8s.io",
+    "csinodes.storage.k8s.io", "customresourcedefinitions.apiextensions.k8s.io", "resourceclaims.resource.k8s.io",
+    "storageclasses.storage.k8s.io", "volumeattachments.storage.k8s.io",
 ))  # fmt: skip
 _POLICIES = ("Foreground", "Background", "Orphan")
 _OPTION_NAMES = (

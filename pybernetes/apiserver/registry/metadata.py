@@ -157,6 +157,15 @@ def validate_create(obj: Object, strategy: Strategy) -> Iterator[FieldError]:
     yield from _validate_shared(metadata)
 
 
+def validate_immutable(new: Object, old: Object) -> Iterator[FieldError]:
+    """What a client tried to change of the fields that the server alone sets; to be asked before `carry_over`."""
+    for field in ("uid", "deletionTimestamp", "deletionGracePeriodSeconds"):
+        given = new["metadata"].get(field)
+        if given is not None and given != old["metadata"].get(field):
+            error = FieldError.invalid(f"metadata.{field}", given, "field is immutable")
+            yield from (error, error)  # upstream looks twice, and says so
+
+
 def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
     metadata, before = new["metadata"], old["metadata"]
     yield from _validate_shared(metadata)

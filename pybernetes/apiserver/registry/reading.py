@@ -131,7 +131,7 @@ async def _list_in_shape(call: Call, kind: Kind, found: _Found) -> Response:
             await asyncio.sleep(0)
         obj = kind.object(entry)
         if format_.shape == "table":
-            made.append(rendering.row(kind, obj, now, call.include))
+            made.append(rendering.row(kind, obj, now, call.include, format_.version))
         elif format_.shape == "partial":
             made.append(rendering.partial_metadata(obj, format_.version))
         else:

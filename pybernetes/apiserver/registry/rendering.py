@@ -69,14 +69,14 @@ def column_definitions(kind: Kind) -> list[Object]:
     ]  # fmt: skip
 
 
-def row(kind: Kind, obj: Object, now: datetime, include: str) -> Object:
+def row(kind: Kind, obj: Object, now: datetime, include: str, version: str = "v1") -> Object:
     cells = kind.strategy.cells
     found: list[Any] = cells(obj, now) if cells else [obj["metadata"].get("name", ""), _created(kind, obj, now)]
     made: Object = {"cells": found}
     if include == "Object":
         made["object"] = obj
     elif include != "None":
-        made["object"] = partial_metadata(obj)
+        made["object"] = partial_metadata(obj, version)
     else:
         made["object"] = None
     return made
@@ -114,4 +114,4 @@ def entry_body(
             )
         return encoded(partial_metadata(obj, format_.version), format_.media)
     metadata = {"resourceVersion": obj["metadata"]["resourceVersion"]}
-    return encoded(table(kind, [row(kind, obj, now, include)], metadata, format_.version), format_.media)
+    return encoded(table(kind, [row(kind, obj, now, include, format_.version)], metadata, format_.version), format_.media)

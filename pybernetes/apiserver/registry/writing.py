@@ -165,7 +165,8 @@ class Writes:
     async def _update(self, call: Call, kind: Kind, current: Entry, change: Change, subresource: str) -> Entry:
         old = kind.object(current)
         new = change(kind.object(current))
-        _check_preconditions(kind, new, old)
+        _check_preconditions(kind, new, old, replaces=call.request.method == "PUT")
+        errors = list(metadata.validate_immutable(new, old))
         strategy = kind.strategy
         before = len(call.warnings)
         strategy.default(new)
@@ -179,7 +180,7 @@ class Writes:
         new = _given(request)
         metadata.carry_over(new, old)
         await self._check_grant(kind, new, old, call.user)
-        errors = list(metadata.validate_update(new, old))
+        errors += metadata.validate_update(new, old)
         errors += self._prepare(context, kind, new, old, subresource)
         if errors:
             raise invalid(kind.resource.group, kind.resource.kind, call.info.name, errors)
@@ -287,10 +288,10 @@ def _substance(obj: Object) -> Object:
     return {field: value for field, value in obj.items() if field not in ("metadata", "status")}
 
 
-def _check_preconditions(kind: Kind, new: Object, old: Object) -> None:
+def _check_preconditions(kind: Kind, new: Object, old: Object, *, replaces: bool) -> None:
     given, stored = new["metadata"], old["metadata"]
     uid = given.get("uid")
-    if uid and uid != stored.get("uid"):
+    if replaces and uid and uid != stored.get("uid"):
         key = kind.key(stored.get("namespace", ""), stored["name"])
         raise kind.conflict(
             stored["name"],

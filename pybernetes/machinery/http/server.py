@@ -122,9 +122,30 @@ class _Connection(asyncio.Protocol):
     """One client. `task` serves what the parser puts into `_requests`."""
 
     __slots__ = (
-        "_body", "_body_size", "_can_write", "_closing", "_expects_continue", "_in_head", "_head_size", "_headers", "_loop",
-        "_parser", "_peer", "_peer_certificate", "_raw", "_reading_paused", "_requests", "_server", "_streaming",
-        "_too_large", "_transport", "_upgraded", "_url", "_wake", "deadline", "task",
+        "_body",
+        "_body_size",
+        "_can_write",
+        "_closing",
+        "_expects_continue",
+        "_head_size",
+        "_headers",
+        "_in_head",
+        "_loop",
+        "_parser",
+        "_peer",
+        "_peer_certificate",
+        "_raw",
+        "_reading_paused",
+        "_requests",
+        "_server",
+        "_streaming",
+        "_too_large",
+        "_transport",
+        "_upgraded",
+        "_url",
+        "_wake",
+        "deadline",
+        "task",
     )  # fmt: skip
 
     def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pybernetes.apiserver.authentication import Options
+from pybernetes.apiserver.proxying import Kubelets
 from pybernetes.apiserver.server import ApiServer, Config
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import InProcessTransport
@@ -59,7 +60,13 @@ class Server:
 
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Server]:
+def kubelets() -> Kubelets | None:
+    """How the server reaches kubelets; a module overrides it."""
+    return None
+
+
+@pytest.fixture
+async def server(tmp_path: Path, kubelets: Kubelets | None) -> AsyncIterator[Server]:
     clock, entropy = SystemClock(), SystemEntropy()
     (tmp_path / "tokens.csv").write_text(f'{TOKEN},admin,admin,"system:masters"\nnobody,nobody,nobody\n')
     pki.write_private(tmp_path / "sa.key", pki.new_key_pem())
@@ -70,7 +77,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
         service_account_signing_key_file=tmp_path / "sa.key",
     )
     store = await EmbeddedStore.open(MemoryLog(), clock=clock, entropy=entropy)
-    api = ApiServer(store, clock=clock, entropy=entropy, config=Config(authentication=options))
+    api = ApiServer(store, clock=clock, entropy=entropy, config=Config(authentication=options, kubelets=kubelets))
     running = asyncio.create_task(api.run())
     await api.wait_ready()
     made = Server(api)

@@ -354,7 +354,7 @@ async def in_process() -> tuple[Handler, Any]:
     from pybernetes.store.embedded import EmbeddedStore, MemoryLog
 
     directory = Path(tempfile.mkdtemp(prefix="pyb-replay-"))
-    (directory / "tokens.csv").write_text(f'{ADMIN_TOKEN},admin,admin-uid,"system:masters"\n')
+    (directory / "tokens.csv").write_text(f'{ADMIN_TOKEN},admin,admin,"system:masters"\n')
     pki.write_private(directory / "sa.key", pki.new_key_pem())
     clock, entropy = SystemClock(), SystemEntropy()
     store = await EmbeddedStore.open(MemoryLog(), clock=clock, entropy=entropy)
