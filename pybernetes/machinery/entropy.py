@@ -56,8 +56,13 @@ class SystemEntropy:
 class SeededEntropy:
     """Repeatable randomness: the same seed gives the same cluster."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int | str) -> None:
+        self.seed = seed
         self._random = random.Random(seed)
+
+    def stream(self, name: str) -> SeededEntropy:
+        """Randomness of its own for one user, the same whoever else takes a stream, and however much was drawn before."""
+        return SeededEntropy(f"{self.seed}/{name}")
 
     def uid(self) -> str:
         return str(uuid.UUID(bytes=self._random.randbytes(16), version=4))
