@@ -1,0 +1,93 @@
+"""A store's log in memory: it outlives the servers that write it, and keeps the history of what was written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from pybernetes.machinery.clock import Clock
+from pybernetes.machinery.entropy import Entropy
+from pybernetes.sim.history import Event, event_of
+from pybernetes.store.embedded.log import Batch, State
+from pybernetes.store.interface import Entry, Revision
+
+
+class Disk:
+    """What is durable. One server at a time writes it, through what `attach` gave it last."""
+
+    def __init__(self, clock: Clock, entropy: Entropy, *, latency_s: float = 0.0) -> None:
+        """A commit takes up to `latency_s` seconds: one under way when its server dies may have happened or not."""
+        self.history: list[Event] = []
+        self.entries: dict[str, Entry] = {}
+        self.leases: dict[int, int] = {}
+        self.revision = Revision(0)
+        self.latency_s = latency_s
+        self._clock = clock
+        self._entropy = entropy
+        self._began_s = clock.monotonic()
+
+    def attach(self) -> Attachment:
+        return Attachment(self)
+
+    def wait_s(self) -> float:
+        """How long the next commit takes."""
+        return self.latency_s * self._entropy.random() if self.latency_s else 0.0
+
+    def survives(self) -> bool:
+        """Whether a commit reached the disk whose server died meanwhile."""
+        return self._entropy.random() < 0.5
+
+    def write(self, batch: Batch) -> None:
+        at_s = self._clock.monotonic() - self._began_s
+        for change in batch.changes:
+            self.history.append(event_of(change, at_s))
+            if change.entry is None:
+                del self.entries[change.key]
+            else:
+                self.entries[change.key] = change.entry
+            self.revision = change.revision
+        for lease, ttl_s in batch.leases.items():
+            if ttl_s is None:
+                self.leases.pop(lease, None)
+            else:
+                self.leases[lease] = ttl_s
+
+
+class Attachment:
+    """One server's hold on the disk: the `Log` of its store."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self._dead = False
+        self._under_way: Batch | None = None
+
+    async def open(self) -> State:
+        disk = self._disk
+        return State(disk.revision, list(disk.entries.values()), dict(disk.leases))
+
+    def commit(self, batch: Batch, done: Callable[[Exception | None], None]) -> None:
+        if self._dead:
+            return  # of a server that is gone: nothing that it still does reaches the disk, nor is it answered
+        self._under_way = batch
+        wait_s = self._disk.wait_s()
+        if wait_s:
+            asyncio.get_running_loop().call_later(wait_s, self._finish, done)
+        else:
+            self._finish(done)
+
+    def _finish(self, done: Callable[[Exception | None], None]) -> None:
+        if self._under_way is None:
+            return
+        batch, self._under_way = self._under_way, None
+        self._disk.write(batch)
+        done(None)
+
+    def crash(self) -> None:
+        """The server dies here and now."""
+        self._dead = True
+        batch, self._under_way = self._under_way, None
+        if batch is not None and self._disk.survives():
+            self._disk.write(batch)
+
+    async def close(self) -> None:
+        self._dead = True
