@@ -24,7 +24,7 @@ def default(namespace: Object) -> None:
         labels = namespace["metadata"].get("labels")
         if not labels:
             namespace["metadata"]["labels"] = {NAME_LABEL: name}
-        elif NAME_LABEL not in labels:
+        else:
             labels[NAME_LABEL] = name
     namespace.setdefault("spec", {})
     namespace.setdefault("status", {}).setdefault("phase", "Active")

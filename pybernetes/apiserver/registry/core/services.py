@@ -17,8 +17,10 @@ from pybernetes.apiserver.registry.core.service_validation import validate, vali
 from pybernetes.apiserver.registry.strategy import AGE, NAME, Column, Context, Strategy
 from pybernetes.machinery import validation
 from pybernetes.machinery.errors import FieldError
-from pybernetes.machinery.meta import Object, name_of
+from pybernetes.machinery.meta import Object, annotations_of, name_of
 from pybernetes.machinery.resources import SERVICES
+
+_OLD_HINTS, _TOPOLOGY_MODE = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
 
 
 def default(service: Object) -> None:
@@ -181,20 +183,29 @@ def _ports(spec: Object) -> str:
 
 def warnings(service: Object, _: Object | None) -> Sequence[str]:
     spec, found = service["spec"], []
-    if spec.get("externalIPs"):
-        for i, ip in enumerate(spec["externalIPs"]):
-            found += _ip_warnings(ip, f"spec.externalIPs[{i}]")
-    if spec.get("loadBalancerIP"):
-        found += _ip_warnings(spec["loadBalancerIP"], "spec.loadBalancerIP")
-    if spec.get("type") == "ExternalName" and spec.get("externalIPs"):
-        found.append('spec.externalIPs is ignored when spec.type is "ExternalName"')
+    external, is_name = spec.get("externalIPs") or (), spec.get("type") == "ExternalName"
+    if _OLD_HINTS in annotations_of(service):
+        found.append(f"annotation {_OLD_HINTS} is deprecated, please use {_TOPOLOGY_MODE} instead")
     if is_headless(spec):
         if spec.get("loadBalancerIP"):
             found.append("spec.loadBalancerIP is ignored for headless services")
-        if spec.get("externalIPs"):
+        if external:
             found.append("spec.externalIPs is ignored for headless services")
         if spec.get("sessionAffinity", "None") != "None":
             found.append("spec.SessionAffinity is ignored for headless services")
+    else:
+        for i, ip in enumerate(spec.get("clusterIPs") or ()):
+            found += _ip_warnings(ip, f"spec.clusterIPs[{i}]")
+    for i, ip in enumerate(external):
+        found += _ip_warnings(ip, f"spec.externalIPs[{i}]")
+    if external and not is_headless(spec) and not is_name:
+        found.append("spec.externalIPs is deprecated and may no longer be implemented in some clusters")
+    if spec.get("loadBalancerIP"):
+        found += _ip_warnings(spec["loadBalancerIP"], "spec.loadBalancerIP")
+    if is_name and external:
+        found.append('spec.externalIPs is ignored when spec.type is "ExternalName"')
+    if not is_name and spec.get("externalName"):
+        found.append('spec.externalName is ignored when spec.type is not "ExternalName"')
     if spec.get("trafficDistribution") == "PreferClose":
         found.append('spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"')
     return found
