@@ -127,7 +127,12 @@ class Table:
             self.window_start = window.popleft().change.revision
         if self._watchers:
             for watcher in self._concerned(event):
-                watcher.offer(event)
+                try:
+                    watcher.offer(event)
+                except Exception:
+                    # One watcher's trouble (a selector on an object that somebody wrote malformed) must not stop the image.
+                    log.exception("Watcher failed", key=key)
+                    watcher.cut()
 
     def _concerned(self, event: Event) -> Iterator[Watcher]:
         change = event.change

@@ -166,7 +166,9 @@ class ApiServer:
         return response
 
     async def _serve(self, request: Request, info: RequestInfo, query: Mapping[str, str]) -> Response:
-        if not self._ready.is_set() and not request.path.startswith(ROOTS):
+        if not self._ready.is_set():
+            if request.path.startswith(ROOTS):  # nobody can be authorized yet, and a supervisor wants to know
+                return await self._serve_health(request)
             raise ServiceUnavailable("the server is starting", retry_after_s=1)
         user = await self._authenticator.authenticate(request)
         if user is None:
@@ -312,8 +314,7 @@ class ApiServer:
     async def _serve_path(self, request: Request) -> Response:
         path = request.path
         if path.startswith(ROOTS):
-            checks = {"etcd": self._check_store, "poststarthook/rbac/bootstrap-roles": self._check_ready}
-            return await health(request, checks) or _page_not_found()
+            return await self._serve_health(request)
         if path == "/metrics":
             return await self.metrics.render()
         if path.startswith("/openapi/"):
@@ -338,6 +339,10 @@ class ApiServer:
         if path.startswith(("/api/", "/apis/")):
             raise _unknown_path()
         return _page_not_found()
+
+    async def _serve_health(self, request: Request) -> Response:
+        checks = {"etcd": self._check_store, "poststarthook/rbac/bootstrap-roles": self._check_ready}
+        return await health(request, checks) or _page_not_found()
 
     def _wants_aggregated(self, request: Request) -> bool:
         return requests.negotiate(request.headers.get("accept", "")).api_discovery

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pybernetes.apiserver.image import Table
+from pybernetes.store.interface import Change, Entry, Revision
+
+names = st.text("abc/-", min_size=1, max_size=6).map(lambda text: f"/registry/pods/{text}")
+
+
+def entry(key: str, revision: int) -> Entry:
+    value = b'{"kind":"Pod","apiVersion":"v1","metadata":{"name":"x"}}'
+    return Entry(key, value, Revision(revision), Revision(revision), 1)
+
+
+@given(st.lists(st.tuples(names, st.booleans()), max_size=40))
+def test_a_table_is_the_sorted_sum_of_its_changes(history: list[tuple[str, bool]]) -> None:
+    table = Table("/registry/pods/")
+    world: dict[str, Entry] = {}
+    for revision, (key, lives) in enumerate(history, start=1):
+        previous = world.pop(key, None)
+        if lives:
+            world[key] = entry(key, revision)
+        table.apply(Change(Revision(revision), key, world.get(key), previous), now=0.0)
+    assert list(table.slice("/registry/pods/")) == sorted(world)
+    assert table.entries == world
+    assert [event.change.revision for event in table.since(0) or ()] == list(range(1, len(history) + 1))
+
+
+@given(st.sets(names, max_size=30), names)
+def test_a_slice_is_what_starts_so_and_comes_later(keys: set[str], after: str) -> None:
+    table = Table("/registry/pods/")
+    table.load([entry(key, 1) for key in keys], Revision(1))
+    prefix = "/registry/pods/a"
+    assert list(table.slice(prefix)) == sorted(key for key in keys if key.startswith(prefix))
+    wanted = sorted(key for key in keys if key.startswith("/registry/pods/") and key > after)
+    assert list(table.slice("/registry/pods/", after)) == wanted
+
+
+def test_old_changes_leave_the_window_and_are_said_to_be_forgotten() -> None:
+    table = Table("/registry/pods/")
+    for revision in range(1, 301):
+        table.apply(
+            Change(Revision(revision), "/registry/pods/a", entry("/registry/pods/a", revision), None), now=float(revision)
+        )
+    assert table.since(10) is None
+    assert [event.change.revision for event in table.since(298) or ()] == [299, 300]
+
+
+def test_an_object_is_decoded_once_per_revision() -> None:
+    table = Table("/registry/pods/")
+    first = entry("/registry/pods/a", 1)
+    table.load([first], Revision(1))
+    assert table.decoded(first) is table.decoded(first)
+    assert table.decoded(first)["metadata"]["resourceVersion"] == "1"
