@@ -27,7 +27,8 @@ log = logger("kubelet.bootstrap")
 SIGNER = "kubernetes.io/kube-apiserver-client-kubelet"
 RENEW_BEFORE = timedelta(days=1)
 WAIT_S = 120
-RETRY_FIRST_S = 0.1
+RETRY_FIRST_S = 0.05  # a new cluster waits for us as soon as its API server answers
+RETRY_GROWTH = 1.25
 RETRY_MAX_S = 5.0
 
 
@@ -110,8 +111,8 @@ async def request_certificate(client: Client, key_pem: bytes, user: str, *, cloc
         except (ConnectionFailed, errors.InternalError, errors.ServiceUnavailable, errors.Forbidden, errors.Unauthorized) as e:
             # Forbidden and Unauthorized too: a new API server may not have its roles and tokens at once.
             log.warning("Cannot request a certificate yet", error=str(e))
-            await clock.sleep(jittered(delay_s, entropy))
-            delay_s = min(delay_s * 2, RETRY_MAX_S)
+            await clock.sleep(jittered(delay_s, entropy, factor=0.3))
+            delay_s = min(delay_s * RETRY_GROWTH, RETRY_MAX_S)
 
 
 async def _wait_signed(client: Client, csr: Object) -> bytes | None:

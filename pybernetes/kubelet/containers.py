@@ -292,9 +292,8 @@ async def kill_pod(shared: Shared, pod: Object | None, seen: PodSeen, *, grace_s
         for container in seen.running:
             if container.name == name:
                 await kill(container)
-    for sandbox in seen.sandboxes:
-        if sandbox.ready:
-            try:
-                await shared.runtime.stop_sandbox(sandbox.id)
-            except RuntimeNotFound:
-                pass
+    for sandbox in seen.sandboxes:  # those not ready too: after a reboot, they still hold their address
+        try:
+            await shared.runtime.stop_sandbox(sandbox.id)
+        except RuntimeNotFound:
+            pass

@@ -115,7 +115,7 @@ class Kubelet:
                 await self._first_relist()
                 # Before the first pod: its environment needs the Services (upstream waits likewise).
                 await self.services.wait_synced()
-                self.pods.add_handler(on_add=self._pod_seen, on_update=lambda _, new: self._pod_seen(new),
+                self.pods.add_handler(on_add=self._pod_seen, on_update=self._pod_changed,
                                       on_delete=self.workers.removed)  # fmt: skip
                 tasks.create_task(self.pods.run(), name="pods")
                 tasks.create_task(self.pleg.run(), name="pleg")
@@ -171,6 +171,11 @@ class Kubelet:
     def _pod_seen(self, pod: Object) -> None:
         self.shared.statuses.saw(pod)
         self.workers.update(pod)
+
+    def _pod_changed(self, old: Object, new: Object) -> None:
+        if old["metadata"]["uid"] != new["metadata"]["uid"]:
+            self.workers.removed(old)  # a namesake was born before we heard of the end
+        self._pod_seen(new)
 
     def _node_deleted(self, node: Object) -> None:
         self.node.node = None  # registered again at the next round

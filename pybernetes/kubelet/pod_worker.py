@@ -71,6 +71,7 @@ class PodWorker:
         self._failure: Failure | None = None
         self._admitted = False
         self._finished = False  # its containers did what they had to; it is to be ended
+        self._stopped = False  # in the course of ending
         self._forgotten = False
         self._wake = asyncio.Event()
         self._wake.set()
@@ -378,11 +379,12 @@ class PodWorker:
     async def _end(self, seen: PodSeen) -> None:
         shared, pod = self._shared, self.pod
         grace_s = _grace_s(pod) if pod is not None else max((c.grace_period_s for c in seen.running), default=GRACE_DEFAULT_S)
-        if seen.running or any(sandbox.ready for sandbox in seen.sandboxes):
+        if seen.running or (not self._stopped and seen.sandboxes):
             await kill_pod(shared, pod, seen, grace_s=grace_s)
             seen = await observe(shared.runtime, self.uid, self._dead)
             if seen.running:
                 raise RuntimeFailed("containers still run after they were stopped")
+            self._stopped = True
         shared.probes.forget(self.uid)
         if pod is not None and self._in_api:
             self._tell(pod, seen, over=True)
@@ -395,6 +397,7 @@ class PodWorker:
                 return  # finished: it stays, with its logs, until somebody deletes it
             await shared.statuses.flushed(self.uid)
             await self._delete_from_api(pod)
+            return  # that the pod is gone wakes us; to forget it before would make the last news of it look like a new pod
         await self._forget(pod, seen)
 
     async def _delete_from_api(self, pod: Object) -> None:

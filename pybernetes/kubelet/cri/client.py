@@ -7,6 +7,7 @@ time limit. A failure is a `RuntimeFailed`; what the runtime does not know (any 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,8 @@ class Runtime:
     """A CRI v1 runtime (RuntimeService and ImageService on one socket, `unix:///…`)."""
 
     def __init__(self, endpoint: str) -> None:
+        # The only forks here are followed by an exec; gRPC's care for others costs a warning at each.
+        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
         import grpc
         import grpc.aio
 

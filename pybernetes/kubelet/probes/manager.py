@@ -63,15 +63,27 @@ class ProbeManager:
             if container_id in known or not any(kind in spec for kind in KINDS):
                 continue
             probed = known[container_id] = _Container(container, {kind: None for kind in KINDS if kind in spec})
-            if "startupProbe" not in spec:
+            self._inherit(pod, probed)
+            if probed.results.get("startupProbe", True):
                 probed.started.set()
             for kind in probed.results:
+                if kind == "startupProbe" and probed.results[kind]:
+                    continue
                 name = f"{kind} {key_of(pod)} {container.name}"
                 probed.tasks.append(asyncio.create_task(self._run(pod, spec, probed, kind, pod_ip), name=name))
         if known:
             self._pods[uid] = known
         else:
             self._pods.pop(uid, None)
+
+    def _inherit(self, pod: Object, probed: _Container) -> None:
+        """What is known of a container from before a restart of ours: it does not become unready because we are new."""
+        status = pod.get("status") or {}
+        for entry in [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]:
+            if entry.get("containerID", "").endswith(f"//{probed.seen.id}"):
+                for kind, field_name in (("startupProbe", "started"), ("readinessProbe", "ready")):
+                    if kind in probed.results and entry.get(field_name):
+                        probed.results[kind] = True
 
     def forget(self, uid: str) -> None:
         for probed in self._pods.pop(uid, {}).values():

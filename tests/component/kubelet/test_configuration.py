@@ -213,7 +213,7 @@ async def test_labels_in_a_downward_volume_follow_the_pod(cluster: Any) -> None:
     items = [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]
     volumes = [{"name": "down", "downwardAPI": {"items": items}}]
     main = cluster.container(
-        "while ! grep -q new /d/labels 2>/dev/null; do sleep 0.05; done; cat /d/labels; exec sleep 100",
+        "while ! grep -q new /d/labels 2>/dev/null; do sleep 0.05; done; cat /d/labels; echo; exec sleep 100",
         volumeMounts=[{"name": "down", "mountPath": "/d"}],
     )
     await cluster.create(cluster.pod("labelled", main, volumes=volumes))
@@ -221,6 +221,6 @@ async def test_labels_in_a_downward_volume_follow_the_pod(cluster: Any) -> None:
     await cluster.admin.patch(PODS, "labelled", "default", {"metadata": {"labels": {"age": "new"}}})
 
     async def seen() -> bool:
-        return bool(await cluster.logs("labelled") == 'age="new"')
+        return bool(await cluster.logs("labelled") == 'age="new"\n')
 
     await cluster.until(seen, 5)
