@@ -5,11 +5,14 @@ The requirements are read once into plain values; the scheduler evaluates them o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pybernetes.machinery.meta import Object, labels_of, name_of
+
+_WHOLE = re.compile(r"[+-]?[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +73,9 @@ def _requirements(raw: Iterable[Object] | None) -> tuple[Requirement, ...]:
 
 
 def number(text: str) -> int | None:
-    """A label value as Gt and Lt read it: a whole number, or nothing."""
-    try:
-        return int(text)
-    except ValueError:
-        return None
+    """A label value as Gt and Lt read it: a whole 64-bit number, or nothing."""
+    value = int(text) if _WHOLE.fullmatch(text) else None
+    return value if value is not None and -(2**63) <= value < 2**63 else None
 
 
 def holds(requirement: Requirement, value: str | None) -> bool:

@@ -1,25 +1,27 @@
 """The extension points of scheduling, with the names of upstream's framework (KEP-624).
 
 A plugin is a class with a `name` and any of the methods below; which it has decides where it is called. Where upstream asks a
-plugin node by node, ours is asked once for all nodes and answers with arrays, whose rows are those of the `NodeTable`.
+plugin node by node, ours is asked once for many nodes and answers with arrays, one place for each of the `Nodes`.
 
     pre_enqueue(pod) -> str | None                  why the pod may not even be tried, or None
     sort_key(queued) -> tuple                       the queue's order (one plugin alone)
+    only_nodes(pod) -> collection of names | None   where it can go at most (upstream: PreFilterResult); None: anywhere
     pre_filter(pod) -> state | SKIP                 reads the pod once; SKIP: this pod is none of my business
     filter(state, nodes) -> Iterable[Refusals]      which nodes cannot take it, and why
-    post_filter(pod, nodes, verdict) -> str         after all nodes refused: what could be done about it
     pre_score(pod) -> state | SKIP
-    score(state, nodes) -> array                    int64, of all rows
-    normalize(scores, feasible) -> array            the scores as 0 to 100 (only feasible rows count)
-    reserve(pod, node_name), unreserve(pod, node_name)
-    permit(pod, node_name), pre_bind(pod, node_name), bind(pod, node_name), post_bind(pod, node_name)     async
+    score(state, nodes) -> int64 array              a plugin that reads anything may answer SKIP: all are equal
+    normalize(scores, feasible) -> int64 array      the scores as 0 to 100 (only feasible rows count); without it they are final
+    reserve(pod, node_name), unreserve(pod, node_name)                     called at once, must not block
+    permit(pod, node_name), pre_bind(…), bind(…), post_bind(…)             async; failing is raising StatusError or OSError
+
+There is no postFilter (preemption) yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Flag, auto
+from enum import Enum, Flag, auto
 from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -34,18 +36,28 @@ MOST_SCORE = 100
 
 
 class Skip:
-    """The answer of `pre_filter` and `pre_score` for a pod that the plugin has no opinion about."""
+    """The answer of a plugin that has no opinion about a pod."""
 
 
 SKIP: Final = Skip()
 
 
+class Reads(Enum):
+    """What a plugin's answers depend on, hence how long they hold."""
+
+    # The node itself, the pods on it, and of the pod what its shape is made of (`pod_shape`). Such an answer serves all pods
+    # of that shape until the node changes.
+    SHAPE_AND_NODE = auto()
+    # Anything: other nodes, pods elsewhere, the pod's labels. Asked for every pod.
+    ANYTHING = auto()
+
+
 class Refusals(NamedTuple):
-    """Nodes that cannot take the pod, for one reason. `resolvable`: evicting pods might help."""
+    """Nodes that cannot take the pod, for one reason. `resolvable` says where evicting pods might help."""
 
     mask: Mask
     reason: str
-    resolvable: bool = False
+    resolvable: bool | Mask = False
 
 
 class Action(Flag):
@@ -56,12 +68,13 @@ class Action(Flag):
     UPDATE_LABEL = auto()
     UPDATE_TAINT = auto()
     UPDATE_ALLOCATABLE = auto()
-    UPDATE_SPEC = auto()  # of the pod itself: gates, tolerations, requests
-    UPDATE = UPDATE_LABEL | UPDATE_TAINT | UPDATE_ALLOCATABLE | UPDATE_SPEC
+    SCALE_DOWN = auto()  # of a pod on a node: it asks for less than before
+    UPDATE_TOLERATION = auto()  # this and the next: of the pod itself
+    UPDATE_SPEC = auto()
 
 
 class ClusterEvent(NamedTuple):
-    """Something that may make a refused pod schedulable (KEP-4247). `kind` is Node or Pod."""
+    """Something that may make a refused pod schedulable (KEP-4247). `kind`: Node, Pod (on a node), or TargetPod (itself)."""
 
     kind: str
     action: Action
@@ -71,8 +84,7 @@ class Plugin(Protocol):
     """What every plugin has; see the module's text for what it may have besides."""
 
     name: ClassVar[str]
-    # Whether its answers depend on the pods already placed. Where they do not, one answer serves all pods of a template.
-    depends_on_pods: ClassVar[bool]
+    reads: ClassVar[Reads]
     # What may undo this plugin's refusal; a pod that it refused sleeps until one of them happens.
     wakes_on: ClassVar[tuple[ClusterEvent, ...]]
 
@@ -80,59 +92,75 @@ class Plugin(Protocol):
 @dataclass(frozen=True, slots=True)
 class Weighted:
     plugin: Any
-    weight: int
+    weight: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The plugins of one `schedulerName`, in the order in which they are asked."""
+    """The plugins of one `schedulerName`: for each extension point (by its method's name), in the order of asking."""
 
     scheduler_name: str
-    plugins: tuple[Weighted, ...]
-    _points: dict[str, tuple[Weighted, ...]] = field(default_factory=dict, repr=False)
+    points: Mapping[str, tuple[Weighted, ...]]
+    _woken: dict[ClusterEvent, frozenset[str]] = field(default_factory=dict, repr=False)
 
     def at(self, point: str) -> tuple[Weighted, ...]:
-        """The plugins that have this extension point."""
-        found = self._points.get(point)
-        if found is None:
-            found = self._points[point] = tuple(each for each in self.plugins if hasattr(each.plugin, point))
-        return found
+        return self.points.get(point, ())
 
-    def wakes(self, plugin_names: Iterable[str], event: ClusterEvent) -> bool:
-        """Whether the event may undo a refusal by one of these plugins."""
-        names = set(plugin_names)
-        return any(
-            wanted.kind == event.kind and wanted.action & event.action
-            for each in self.plugins
-            if each.plugin.name in names
-            for wanted in each.plugin.wakes_on
-        )
+    def wakes(self, plugin_names: Collection[str], event: ClusterEvent) -> bool:
+        """Whether the event may undo a refusal by these plugins. Where no plugin refused, anything may help."""
+        if not plugin_names:
+            return True
+        woken = self._woken.get(event)
+        if woken is None:
+            woken = self._woken[event] = frozenset(self._woken_by(event))
+        return not woken.isdisjoint(plugin_names)
+
+    def _woken_by(self, event: ClusterEvent) -> Iterable[str]:
+        for plugin in {each.plugin.name: each.plugin for at in self.points.values() for each in at}.values():
+            if any(wanted.kind == event.kind and wanted.action & event.action for wanted in plugin.wakes_on):
+                yield plugin.name
 
 
 def normalized(scores: Scores, feasible: Mask, *, reverse: bool = False) -> Scores:
-    """Scale so that the best feasible node has 100 (`reverse`: the worst), as upstream's DefaultNormalizeScore."""
+    """Scale so that the best feasible node has 100 (`reverse`: the worst has 0), as upstream's DefaultNormalizeScore."""
     most = int(scores[feasible].max(initial=0))
     if most == 0:
         return np.full_like(scores, MOST_SCORE if reverse else 0)
-    scaled = scores * MOST_SCORE // most
+    scaled: Scores = scores * MOST_SCORE // most
     return MOST_SCORE - scaled if reverse else scaled
 
 
 @dataclass(frozen=True, slots=True)
 class FitError:
-    """Why no node fits: how many nodes gave each reason, and which plugins refused."""
+    """Why no node fits: how many nodes gave each reason, on how many evicting might help, and which plugins refused."""
 
     nodes: int
-    reasons: tuple[tuple[str, int], ...]
-    plugins: frozenset[str]
+    reasons: tuple[tuple[str, int], ...] = ()
+    resolvable: int = 0
+    plugins: frozenset[str] = frozenset()
 
-    def message(self, after: str = "") -> str:
-        """Upstream's sentence: `0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable. preemption: …`."""
+    def message(self, preemption_policy: str = "PreemptLowerPriority") -> str:
+        """Upstream's sentence, for a cluster in which preemption finds no victims (there is no preemption yet).
+
+        `0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable. no new claims to deallocate, preemption: …`
+        """
         if not self.nodes:
             return "no nodes available to schedule pods"
-        texts: Sequence[str] = sorted(f"{count} {reason}" for reason, count in self.reasons)
-        text = f"0/{self.nodes} nodes are available: {', '.join(texts)}."
-        return f"{text} {after}" if after else text
+        if preemption_policy == "Never":
+            preemption = "not eligible due to preemptionPolicy=Never."
+        else:
+            preemption = self._histogram(
+                {
+                    "No preemption victims found for incoming pod": self.resolvable,
+                    "Preemption is not helpful for scheduling": self.nodes - self.resolvable,
+                }
+            )
+        # The part about claims is what DynamicResources says of a pod that has none.
+        return f"{self._histogram(dict(self.reasons))} no new claims to deallocate, preemption: {preemption}"
+
+    def _histogram(self, reasons: Mapping[str, int]) -> str:
+        texts = sorted(f"{count} {reason}" for reason, count in reasons.items() if count)
+        return f"0/{self.nodes} nodes are available: {', '.join(texts)}."
 
 
 class Placement(NamedTuple):
@@ -149,4 +177,4 @@ class QueuedPod(NamedTuple):
     """A pod as the queue's order sees it."""
 
     pod: Object
-    queued_s: float  # monotonic
+    queued_s: float  # monotonic: when it was last put into the queue

@@ -1,30 +1,37 @@
 """The pods that wait for a node.
 
-         add                        pop
-    ─────────▶ active ───────────────────────▶ being scheduled ──▶ bound (gone from here)
-       ▲  ▲       ▲                                   │ refused
-       │  │       └── back-off over ── backing off ◀──┤ (an event came that may help, or binding failed)
-       │  └───── an event that may help ◀── unschedulable ◀┘
+         add                       pop
+    ────────────▶ active ─────────────────────▶ being scheduled ──▶ bound (gone from here)
+        ▲  ▲        ▲                                │      │
+        │  │        └── back-off over ── backing off ◀┘      │ refused
+        │  │              (something failed)                 ▼
+        │  └──────────── an event that may help ◀── unschedulable
     gates gone ◀── gated
 
-A refused pod sleeps until something happens that one of the plugins which refused it waits for (KEP-4247), or for five minutes at
-the most. The queue does no I/O; time is told to it.
+A refused pod sleeps until something happens that one of the plugins which refused it waits for (KEP-4247), or for five minutes
+at the most. Then it backs off, counted from its refusal, longer after each attempt; but while nobody else waits, those who
+back off after a refusal are tried at once (upstream's SchedulerPopFromBackoffQ). After a failure the back-off is kept.
+
+Whoever pops decides before it awaits anything: so no event can fall between a decision and the pod's return to the queue.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.meta import Object, uid_of
-from pybernetes.scheduler.framework import ClusterEvent, Profile, QueuedPod
+from pybernetes.scheduler.framework import Action, ClusterEvent, Profile, QueuedPod
 
 BACKOFF_FIRST_S = 1.0
 BACKOFF_MOST_S = 10.0
 UNSCHEDULABLE_MOST_S = 300.0
+
+Told = Callable[[str, str], None]  # (queue, event): a pod came into a queue
 
 
 @dataclass(slots=True)
@@ -34,9 +41,9 @@ class Waiting:
     pod: Object
     profile: Profile
     added_s: float
+    queued_s: float  # since its last attempt
     attempts: int = 0
     plugins: frozenset[str] = frozenset()
-    refused_s: float = 0.0
 
     @property
     def uid(self) -> str:
@@ -52,52 +59,79 @@ class _Entry:
     waiting: Waiting = field(compare=False)
 
 
+@dataclass(slots=True)
+class _Heap:
+    """One of the ordered queues. `entries` may hold dead ones, `live` counts the others."""
+
+    name: str
+    entries: list[_Entry] = field(default_factory=list)
+    live: int = 0
+
+
 class SchedulingQueue:
     def __init__(
-        self, clock: Clock, *, backoff_first_s: float = BACKOFF_FIRST_S, backoff_most_s: float = BACKOFF_MOST_S
+        self,
+        clock: Clock,
+        *,
+        backoff_first_s: float = BACKOFF_FIRST_S,
+        backoff_most_s: float = BACKOFF_MOST_S,
+        told: Told = lambda queue, event: None,
     ) -> None:
         self._clock = clock
         self._backoff_first_s = backoff_first_s
         self._backoff_most_s = backoff_most_s
-        self._active: list[_Entry] = []
-        self._backing_off: list[_Entry] = []
-        self._unschedulable: dict[str, Waiting] = {}
+        self._told = told
+        self._active = _Heap("active")
+        self._refused = _Heap("backoff")  # backing off after a refusal
+        self._failed = _Heap("backoff")  # backing off after a failure
+        self._places: dict[str, tuple[_Heap, _Entry]] = {}  # uid -> its one live entry
+        self._unschedulable: dict[str, Waiting] = {}  # those refused longest ago come first
+        # The same by who refused: an event is weighed once for all that were refused by the same plugins.
+        self._refused_by: dict[tuple[str, frozenset[str]], dict[str, Waiting]] = {}
         self._gated: dict[str, Waiting] = {}
-        self._tickets: dict[str, _Entry] = {}  # uid -> its one valid entry in the heaps; others are dead
         self._last_ticket = 0
         self._wake = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._tickets) + len(self._unschedulable) + len(self._gated)
+        return len(self._places) + len(self._unschedulable) + len(self._gated)
 
     def counts(self) -> dict[str, int]:
         """How many pods are where, by upstream's names of the queues (metric `scheduler_pending_pods`)."""
-        live = [entry for entry in self._backing_off if self._is_live(entry)]
         return {
-            "active": len(self._tickets) - len(live),
-            "backoff": len(live),
+            "active": self._active.live,
+            "backoff": self._refused.live + self._failed.live,
             "unschedulable": len(self._unschedulable),
             "gated": len(self._gated),
         }
 
     def add(self, pod: Object, profile: Profile) -> None:
-        """A new pod, or a known one that changed so that it deserves another try."""
-        known = self._take(uid_of(pod))
-        waiting = known or Waiting(pod, profile, self._clock.monotonic())
-        waiting.pod = pod
-        if any(each.plugin.pre_enqueue(pod) for each in profile.at("pre_enqueue")):
+        """A new pod. One that is here already is updated as by any change of its own."""
+        if self._find(uid_of(pod)) is not None:
+            self.update(pod, ClusterEvent("TargetPod", ~Action(0)))
+            return
+        now_s = self._clock.monotonic()
+        waiting = Waiting(pod, profile, now_s, now_s)
+        if self._is_gated(waiting):
             self._gated[waiting.uid] = waiting
+            self._told("gated", "PodAdd")
         else:
-            self._activate(waiting)
+            self._activate(waiting, "PodAdd")
 
-    def replace(self, pod: Object) -> None:
-        """Take over a pod's new state where it is of no consequence for its chances (a label, its status)."""
+    def update(self, pod: Object, event: ClusterEvent) -> bool:
+        """Take over a waiting pod's new state; `event` tells what of it changed. Whether it was here."""
         uid = uid_of(pod)
-        waiting = self._unschedulable.get(uid) or self._gated.get(uid)
+        waiting = self._find(uid)
         if waiting is None:
-            waiting = entry.waiting if (entry := self._tickets.get(uid)) else None
-        if waiting is not None:
-            waiting.pod = pod
+            return False
+        waiting.pod = pod
+        if uid in self._gated:
+            if not self._is_gated(waiting):
+                del self._gated[uid]
+                self._activate(waiting, "PodUpdate")
+        elif uid in self._unschedulable and event.action and waiting.profile.wakes(waiting.plugins, event):
+            self._take(uid)
+            self._after_refusal(waiting, "PodUpdate")
+        return True
 
     def remove(self, uid: str) -> None:
         self._take(uid)
@@ -107,70 +141,94 @@ class SchedulingQueue:
         while True:
             now_s = self._clock.monotonic()
             self._release(now_s)
-            while self._active:
-                entry = heapq.heappop(self._active)
-                if self._is_live(entry):
-                    del self._tickets[entry.waiting.uid]
-                    entry.waiting.attempts += 1
-                    return entry.waiting
+            for heap in (self._active, self._refused):
+                if (waiting := self._first(heap)) is not None:
+                    waiting.attempts += 1
+                    return waiting
             self._wake.clear()
             await self._wait(self._next_release_s(now_s))
 
     def refuse(self, waiting: Waiting, plugins: frozenset[str]) -> None:
         """No node fits: sleep until an event helps."""
         waiting.plugins = plugins
-        waiting.refused_s = self._clock.monotonic()
+        waiting.queued_s = self._clock.monotonic()
         self._unschedulable[waiting.uid] = waiting
+        self._refused_by.setdefault((waiting.profile.scheduler_name, plugins), {})[waiting.uid] = waiting
+        self._told("unschedulable", "ScheduleAttemptFailure")
 
     def retry(self, waiting: Waiting) -> None:
         """It failed for a reason outside the plugins (binding): try again after a back-off."""
-        self._back_off(waiting)
+        waiting.plugins = frozenset()
+        waiting.queued_s = self._clock.monotonic()
+        self._push(self._failed, (waiting.queued_s + self._backoff_s(waiting.attempts),), waiting)
+        self._told("backoff", "ScheduleAttemptFailure")
 
     def happened(self, event: ClusterEvent) -> None:
         """Wake the pods that the event may help."""
-        helped = [each for each in self._unschedulable.values() if each.profile.wakes(each.plugins, event)]
+        helped: list[Waiting] = []
+        for (_, plugins), refused in self._refused_by.items():
+            profile = next(iter(refused.values())).profile
+            if profile.wakes(plugins, event):
+                helped += refused.values()
         for waiting in helped:
-            del self._unschedulable[waiting.uid]
-            self._back_off(waiting)
+            self._take(waiting.uid)
+            self._after_refusal(waiting, f"{event.kind}{(event.action.name or '').title().replace('_', '')}")
 
-    def _activate(self, waiting: Waiting) -> None:
+    def _is_gated(self, waiting: Waiting) -> bool:
+        return any(each.plugin.pre_enqueue(waiting.pod) for each in waiting.profile.at("pre_enqueue"))
+
+    def _activate(self, waiting: Waiting, event: str) -> None:
         sort = waiting.profile.at("sort_key")[0].plugin
-        self._push(self._active, sort.sort_key(QueuedPod(waiting.pod, waiting.added_s)), waiting)
+        self._push(self._active, sort.sort_key(QueuedPod(waiting.pod, waiting.queued_s)), waiting)
+        self._told("active", event)
 
-    def _back_off(self, waiting: Waiting) -> None:
+    def _after_refusal(self, waiting: Waiting, event: str) -> None:
         """Into the back-off queue, or straight to the active one where its time has passed already."""
-        ready_s = waiting.refused_s + self._backoff_s(waiting.attempts)
-        if ready_s <= self._clock.monotonic() and waiting.plugins:
-            self._activate(waiting)
-            return
-        if not waiting.plugins:
-            ready_s = self._clock.monotonic() + self._backoff_s(waiting.attempts)
-        self._push(self._backing_off, (ready_s,), waiting)
+        ready_s = waiting.queued_s + self._backoff_s(waiting.attempts)
+        if ready_s <= self._clock.monotonic():
+            self._activate(waiting, event)
+        else:
+            self._push(self._refused, (ready_s,), waiting)
+            self._told("backoff", event)
 
     def _backoff_s(self, attempts: int) -> float:
-        return min(self._backoff_first_s * 2 ** max(attempts - 1, 0), self._backoff_most_s)
+        doublings = min(max(attempts - 1, 0), 32)
+        return min(self._backoff_first_s * (1 << doublings), self._backoff_most_s)
 
-    def _push(self, heap: list[_Entry], key: tuple[Any, ...], waiting: Waiting) -> None:
+    def _push(self, heap: _Heap, key: tuple[Any, ...], waiting: Waiting) -> None:
         self._last_ticket += 1
-        entry = self._tickets[waiting.uid] = _Entry(key, self._last_ticket, waiting)
-        heapq.heappush(heap, entry)
+        entry = _Entry(key, self._last_ticket, waiting)
+        self._places[waiting.uid] = heap, entry
+        heap.live += 1
+        heapq.heappush(heap.entries, entry)
         self._wake.set()
+
+    def _first(self, heap: _Heap, until_s: float | None = None) -> Waiting | None:
+        """Take out the first of a heap (of the back-offs: only if it is over by `until_s`)."""
+        while heap.entries and (until_s is None or heap.entries[0].key[0] <= until_s):
+            entry = heapq.heappop(heap.entries)
+            place = self._places.get(entry.waiting.uid)
+            if place is not None and place[1] is entry:
+                self._take(entry.waiting.uid)
+                return entry.waiting
+        return None
 
     def _release(self, now_s: float) -> None:
         """Move what has waited long enough to the active queue."""
-        while self._backing_off and self._backing_off[0].key[0] <= now_s:
-            entry = heapq.heappop(self._backing_off)
-            if self._is_live(entry):
-                self._activate(entry.waiting)
-        overdue = [each for each in self._unschedulable.values() if each.refused_s + UNSCHEDULABLE_MOST_S <= now_s]
-        for waiting in overdue:
-            del self._unschedulable[waiting.uid]
-            self._activate(waiting)
+        for heap in (self._refused, self._failed):
+            while (waiting := self._first(heap, now_s)) is not None:
+                self._activate(waiting, "BackoffComplete")
+        while (oldest := self._oldest()) is not None and oldest.queued_s + UNSCHEDULABLE_MOST_S <= now_s:
+            self._take(oldest.uid)
+            self._activate(oldest, "UnschedulableTimeout")
+
+    def _oldest(self) -> Waiting | None:
+        return next(iter(self._unschedulable.values()), None)
 
     def _next_release_s(self, now_s: float) -> float | None:
-        times = [self._backing_off[0].key[0]] if self._backing_off else []
-        if self._unschedulable:
-            times.append(min(each.refused_s for each in self._unschedulable.values()) + UNSCHEDULABLE_MOST_S)
+        times = [heap.entries[0].key[0] for heap in (self._refused, self._failed) if heap.entries]
+        if (oldest := self._oldest()) is not None:
+            times.append(oldest.queued_s + UNSCHEDULABLE_MOST_S)
         return max(min(times) - now_s, 0.0) if times else None
 
     async def _wait(self, limit_s: float | None) -> None:
@@ -180,12 +238,19 @@ class SchedulingQueue:
         except TimeoutError:
             pass
 
-    def _take(self, uid: str) -> Waiting | None:
-        """Out of wherever it is; its entry in a heap, if any, is dead from now on."""
-        entry = self._tickets.pop(uid, None)
-        if entry is not None:
-            return entry.waiting
-        return self._unschedulable.pop(uid, None) or self._gated.pop(uid, None)
+    def _find(self, uid: str) -> Waiting | None:
+        if (place := self._places.get(uid)) is not None:
+            return place[1].waiting
+        return self._unschedulable.get(uid) or self._gated.get(uid)
 
-    def _is_live(self, entry: _Entry) -> bool:
-        return self._tickets.get(entry.waiting.uid) is entry
+    def _take(self, uid: str) -> None:
+        """Out of wherever it is; its entry in a heap, if any, is dead from now on."""
+        if (place := self._places.pop(uid, None)) is not None:
+            place[0].live -= 1
+        elif (waiting := self._unschedulable.pop(uid, None)) is not None:
+            key = waiting.profile.scheduler_name, waiting.plugins
+            del self._refused_by[key][uid]
+            if not self._refused_by[key]:
+                del self._refused_by[key]
+        else:
+            self._gated.pop(uid, None)

@@ -1,9 +1,12 @@
-"""The loop: take a pod, decide, assume, bind; and keep the table and the queue current by what the informers tell."""
+"""The loop: take a pod, decide, assume, bind; and keep the table and the queue current by what the informers tell.
+
+A pod that gets a node is *assumed* to be there at once, so that the next one is decided as if it were bound already; the
+binding is sent meanwhile. It stays assumed until the informer shows it bound, or the binding fails.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from pybernetes.client.events import EventRecorder
 from pybernetes.client.informer import InformerFactory
@@ -14,11 +17,12 @@ from pybernetes.machinery.errors import Conflict, NotFound, StatusError
 from pybernetes.machinery.log import logger
 from pybernetes.machinery.meta import Object, condition, is_being_deleted, key_of, labels_of, name_of, namespace_of, uid_of
 from pybernetes.machinery.resources import NODES, PODS
-from pybernetes.scheduler.config import SchedulerConfig, make_profiles
+from pybernetes.scheduler import metrics
+from pybernetes.scheduler.config import DEFAULT_SCHEDULER, SchedulerConfig, make_profiles
 from pybernetes.scheduler.cycle import Cycle
-from pybernetes.scheduler.framework import Action, ClusterEvent, FitError, Placement
-from pybernetes.scheduler.metrics import Metrics
-from pybernetes.scheduler.node_table import NodeTable, usage_of
+from pybernetes.scheduler.framework import Action, ClusterEvent, FitError, Placement, Profile
+from pybernetes.scheduler.node_table import NodeTable
+from pybernetes.scheduler.pod_shape import usage_of
 from pybernetes.scheduler.queue import SchedulingQueue, Waiting
 
 log = logger("scheduler")
@@ -26,7 +30,7 @@ log = logger("scheduler")
 NOT_FINISHED = "status.phase!=Succeeded,status.phase!=Failed"
 BINDINGS_UNDER_WAY_MOST = 64
 TURN_S = 0.005  # how long the loop decides before it lets others (bindings, events) run
-NO_PREEMPTION = "preemption: not available in this scheduler."
+EVENT_MESSAGE_MOST = 1024
 
 
 class Scheduler:
@@ -41,21 +45,28 @@ class Scheduler:
         config: SchedulerConfig | None = None,
         informers: InformerFactory | None = None,
     ) -> None:
+        """Raises ValueError for a configuration that cannot be. Whoever passes `informers` runs them."""
         config = config or SchedulerConfig()
+        self.metrics = metrics.Metrics()
         self._client = client
         self._clock = clock
-        self._own_informers = informers is None
-        self._informers = informers or InformerFactory(client, clock=clock, entropy=entropy)
+        self._own_informers = InformerFactory(client, clock=clock, entropy=entropy) if informers is None else None
+        informers = self._own_informers or informers
+        assert informers is not None
         self._profiles = make_profiles(config, client)
         self._cycles = {name: Cycle(profile, entropy) for name, profile in self._profiles.items()}
-        self._queue = SchedulingQueue(clock, backoff_first_s=config.backoff_first_s, backoff_most_s=config.backoff_most_s)
+        self._queue = SchedulingQueue(
+            clock,
+            backoff_first_s=config.backoff_first_s,
+            backoff_most_s=config.backoff_most_s,
+            told=self.metrics.queued,
+        )
         self._table = NodeTable()
-        self.metrics = Metrics()
         self._assumed: set[str] = set()  # uids: bound by us, not yet seen so
-        self._recorder = EventRecorder(client, "default-scheduler", clock=clock, entropy=entropy)
-        self._bindings = asyncio.Semaphore(BINDINGS_UNDER_WAY_MOST)
-        self._nodes = self._informers.informer(NODES)
-        self._pods = self._informers.informer(PODS, field_selector=NOT_FINISHED)
+        self._recorders = {name: EventRecorder(client, name, clock=clock, entropy=entropy) for name in self._profiles}
+        self._under_way = asyncio.Semaphore(BINDINGS_UNDER_WAY_MOST)
+        self._nodes = informers.informer(NODES)
+        self._pods = informers.informer(PODS, field_selector=NOT_FINISHED)
         self._nodes.add_handler(self._node_added, self._node_updated, self._node_deleted)
         self._pods.add_handler(self._pod_added, self._pod_updated, self._pod_deleted)
 
@@ -76,78 +87,127 @@ class Scheduler:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            if self._own_informers:
-                group.create_task(self._informers.run())
-            group.create_task(self._recorder.run())
+            if self._own_informers is not None:
+                group.create_task(self._own_informers.run())
+            for recorder in self._recorders.values():
+                group.create_task(recorder.run())
             # Deciding on half of the cluster would overload the half that is known.
             await self._nodes.wait_synced()
             await self._pods.wait_synced()
             turn_began_s = self._clock.monotonic()
             while True:
+                # In this order: between taking a pod and deciding nothing may be awaited (see `queue`).
+                await self._under_way.acquire()
                 waiting = await self._queue.pop()
-                await self._bindings.acquire()
                 self._schedule(waiting, group)
                 if self._clock.monotonic() - turn_began_s > TURN_S:
                     await asyncio.sleep(0)
                     turn_began_s = self._clock.monotonic()
 
+    # Deciding.
+
     def _schedule(self, waiting: Waiting, group: asyncio.TaskGroup) -> None:
         """Decide, and hand what must be told the API server to a task, which frees the place that was taken for it."""
         pod = self._pods.get(namespace_of(waiting.pod), name_of(waiting.pod))
-        if pod is None or uid_of(pod) != waiting.uid or is_being_deleted(pod) or pod["spec"].get("nodeName"):
-            self._bindings.release()
+        if (
+            pod is None
+            or uid_of(pod) != waiting.uid
+            or is_being_deleted(pod)
+            or pod["spec"].get("nodeName")
+            or waiting.uid in self._assumed
+        ):
+            self._under_way.release()
             return
         waiting.pod = pod
-        verdict = self._cycles[waiting.profile.scheduler_name].schedule(pod, self._table)
+        profile = waiting.profile
+        began_s = self._clock.monotonic()
+        try:
+            verdict = self._cycles[profile.scheduler_name].schedule(pod, self._table)
+            usage = usage_of(pod)
+            if isinstance(verdict, Placement):
+                self._reserve(profile, pod, verdict.node_name)
+        except Exception as error:
+            # A faulty plugin, or a pod that it cannot digest, must not keep all others from their nodes.
+            log.exception("Could not decide", pod=key_of(pod), err=error)
+            self.metrics.attempted(profile.scheduler_name, metrics.ERROR, self._clock.monotonic() - began_s)
+            self._queue.retry(waiting)
+            self._under_way.release()
+            return
+        self.metrics.algorithm_s.observe(self._clock.monotonic() - began_s)
         if isinstance(verdict, Placement):
-            # The next pod is decided as if this one were bound already.
-            self._table.set_pod(usage_of(pod), verdict.node_name)
+            self._table.set_pod(waiting.uid, usage, verdict.node_name)
             self._assumed.add(waiting.uid)
-            group.create_task(self._bind(waiting, verdict))
+            group.create_task(self._bind(waiting, verdict.node_name, began_s))
         else:
             self._queue.refuse(waiting, verdict.plugins)
-            group.create_task(self._report_refusal(pod, verdict))
+            self.metrics.attempted(profile.scheduler_name, metrics.UNSCHEDULABLE, self._clock.monotonic() - began_s)
+            group.create_task(self._report_refusal(profile, pod, verdict))
 
-    async def _bind(self, waiting: Waiting, placement: Placement) -> None:
+    def _reserve(self, profile: Profile, pod: Object, node_name: str) -> None:
+        """Raises what a plugin raises, with nothing left reserved."""
+        for each in profile.at("reserve"):
+            try:
+                each.plugin.reserve(pod, node_name)
+            except BaseException:
+                self._unreserve(profile, pod, node_name)
+                raise
+
+    def _unreserve(self, profile: Profile, pod: Object, node_name: str) -> None:
+        """In the opposite order; also of plugins that had not reserved anything (as upstream: it must be idempotent)."""
+        for each in reversed(profile.at("reserve")):
+            each.plugin.unreserve(pod, node_name)
+
+    # Telling the API server.
+
+    async def _bind(self, waiting: Waiting, node_name: str, began_s: float) -> None:
         pod, profile = waiting.pod, waiting.profile
         try:
             for point in ("permit", "pre_bind", "bind", "post_bind"):
                 for each in profile.at(point):
-                    await getattr(each.plugin, point)(pod, placement.node_name)
-        except (StatusError, OSError) as error:
-            self._forget(waiting.uid)
-            if isinstance(error, NotFound) and error.details.get("kind") in (None, "pods"):
-                return  # the pod is gone
-            log.warning("Binding failed", pod=key_of(pod), node=placement.node_name, err=error)
-            if not isinstance(error, Conflict):
-                self._recorder.event(pod, "Warning", "FailedScheduling", f"binding rejected: {error}")
-            waiting.plugins = frozenset()
-            self._queue.retry(waiting)
+                    await getattr(each.plugin, point)(pod, node_name)
+        except Exception as error:
+            self._unreserve(profile, pod, node_name)
+            self._binding_failed(waiting, node_name, error)
+            self.metrics.attempted(profile.scheduler_name, metrics.ERROR, self._clock.monotonic() - began_s)
         else:
-            message = f"Successfully assigned {key_of(pod)} to {placement.node_name}"
-            self._recorder.event(pod, "Normal", "Scheduled", message)
+            now_s = self._clock.monotonic()
+            self.metrics.attempted(profile.scheduler_name, metrics.SCHEDULED, now_s - began_s)
+            self.metrics.scheduled(waiting.attempts, now_s - waiting.added_s)
+            message = f"Successfully assigned {key_of(pod)} to {node_name}"
+            self._recorders[profile.scheduler_name].event(pod, "Normal", "Scheduled", message)
         finally:
-            self._bindings.release()
+            self._under_way.release()
 
-    async def _report_refusal(self, pod: Object, verdict: FitError) -> None:
+    def _binding_failed(self, waiting: Waiting, node_name: str, error: Exception) -> None:
+        """What was taken is free again. It may have been bound nevertheless (a lost answer): then the informer will tell."""
+        pod = waiting.pod
+        if waiting.uid in self._assumed:
+            self._assumed.discard(waiting.uid)
+            self._table.remove_pod(waiting.uid)
+            self._queue.happened(ClusterEvent("Pod", Action.DELETE))
+        if isinstance(error, NotFound):
+            known = self._pods.get(namespace_of(pod), name_of(pod))
+            if known is None or uid_of(known) != waiting.uid:
+                return  # the pod is gone
+        if isinstance(error, StatusError | OSError):
+            log.warning("Binding failed", pod=key_of(pod), node=node_name, err=error)
+        else:
+            log.exception("Binding failed", pod=key_of(pod), node=node_name, err=error)
+        if not isinstance(error, Conflict):
+            message = f"binding rejected: {error}"[:EVENT_MESSAGE_MOST]
+            self._recorders[waiting.profile.scheduler_name].event(pod, "Warning", "FailedScheduling", message)
+        self._queue.retry(waiting)
+
+    async def _report_refusal(self, profile: Profile, pod: Object, verdict: FitError) -> None:
         """Say why, in an event and in the pod's PodScheduled condition."""
         try:
-            message = verdict.message(NO_PREEMPTION if verdict.nodes else "")
-            self._recorder.event(pod, "Warning", "FailedScheduling", message)
-            present = condition((pod.get("status") or {}).get("conditions"), "PodScheduled")
-            if present is not None and present.get("message") == message:
+            message = verdict.message(pod["spec"].get("preemptionPolicy") or "")
+            self._recorders[profile.scheduler_name].event(pod, "Warning", "FailedScheduling", _cut(message))
+            entry = refusal_condition(pod, message, rfc3339(self._clock.now()))
+            if entry is None:
                 return
-            changed = present is None or present.get("status") != "False"
-            entry = {
-                "type": "PodScheduled",
-                "status": "False",
-                "reason": "Unschedulable",
-                "message": message,
-                "lastProbeTime": None,
-                "lastTransitionTime": rfc3339(self._clock.now()) if changed or not present else present["lastTransitionTime"],
-            }
             await self._client.patch(
-                PODS, name_of(pod), namespace_of(pod), {"status": {"conditions": [entry]}, "metadata": {"uid": uid_of(pod)}},
+                PODS, name_of(pod), namespace_of(pod), {"metadata": {"uid": uid_of(pod)}, "status": {"conditions": [entry]}},
                 PatchType.STRATEGIC, subresource="status",
             )  # fmt: skip
         except (NotFound, Conflict):
@@ -155,14 +215,7 @@ class Scheduler:
         except (StatusError, OSError) as error:
             log.warning("Could not tell why a pod has no node", pod=key_of(pod), err=error)
         finally:
-            self._bindings.release()
-
-    def _forget(self, uid: str) -> None:
-        """An assumption that came to nothing: what was taken is free again."""
-        if uid in self._assumed:
-            self._assumed.discard(uid)
-            self._table.remove_pod(uid)
-            self._queue.happened(ClusterEvent("Pod", Action.DELETE))
+            self._under_way.release()
 
     # What the informers tell.
 
@@ -171,7 +224,7 @@ class Scheduler:
         self._queue.happened(ClusterEvent("Node", Action.ADD))
 
     def _node_updated(self, old: Object, new: Object) -> None:
-        action = _node_changes(old, new)
+        action = node_changes(old, new)
         if action or (old.get("status") or {}).get("images") != (new.get("status") or {}).get("images"):
             self._table.set_node(new)
         if action:
@@ -184,7 +237,7 @@ class Scheduler:
         if node_name := pod["spec"].get("nodeName"):
             self._assumed.discard(uid_of(pod))
             self._queue.remove(uid_of(pod))
-            self._table.set_pod(usage_of(pod), node_name)
+            self._table.set_pod(uid_of(pod), usage_of(pod), node_name)
         elif profile := self._profile_for(pod):
             self._queue.add(pod, profile)
 
@@ -195,11 +248,12 @@ class Scheduler:
         elif new["spec"].get("nodeName"):
             if old["spec"] != new["spec"]:
                 self._pod_added(new)
-        elif uid_of(new) not in self._assumed and (profile := self._profile_for(new)):
-            if old["spec"] != new["spec"] or labels_of(old) != labels_of(new):
-                self._queue.add(new, profile)
-            else:
-                self._queue.replace(new)
+            if old["spec"].get("nodeName") and _asks_for_less(old, new):
+                self._queue.happened(ClusterEvent("Pod", Action.SCALE_DOWN))
+        elif is_being_deleted(new):
+            self._queue.remove(uid_of(new))
+        elif uid_of(new) not in self._assumed and not self._queue.update(new, ClusterEvent("TargetPod", pod_changes(old, new))):
+            self._pod_added(new)
 
     def _pod_deleted(self, pod: Object) -> None:
         uid = uid_of(pod)
@@ -209,14 +263,14 @@ class Scheduler:
             self._table.remove_pod(uid)
             self._queue.happened(ClusterEvent("Pod", Action.DELETE))
 
-    def _profile_for(self, pod: Object) -> Any:
+    def _profile_for(self, pod: Object) -> Profile | None:
         """Its profile, None if the pod is another scheduler's or on its way out."""
         if is_being_deleted(pod):
             return None
-        return self._profiles.get(pod["spec"].get("schedulerName") or "default-scheduler")
+        return self._profiles.get(pod["spec"].get("schedulerName") or DEFAULT_SCHEDULER)
 
 
-def _node_changes(old: Object, new: Object) -> Action:
+def node_changes(old: Object, new: Object) -> Action:
     """What of a node changed that may matter to pods; nothing for a mere heartbeat."""
     action = Action(0)
     if (old.get("status") or {}).get("allocatable") != (new.get("status") or {}).get("allocatable"):
@@ -227,3 +281,38 @@ def _node_changes(old: Object, new: Object) -> Action:
     if old_spec.get("taints") != new_spec.get("taints") or old_spec.get("unschedulable") != new_spec.get("unschedulable"):
         action |= Action.UPDATE_TAINT
     return action
+
+
+def pod_changes(old: Object, new: Object) -> Action:
+    """What of a waiting pod changed that may matter to its own chances."""
+    action = Action(0)
+    if labels_of(old) != labels_of(new):
+        action |= Action.UPDATE_LABEL
+    if old["spec"] != new["spec"]:
+        action |= Action.UPDATE_SPEC
+        if old["spec"].get("tolerations") != new["spec"].get("tolerations"):
+            action |= Action.UPDATE_TOLERATION
+    return action
+
+
+def refusal_condition(pod: Object, message: str, now: str) -> Object | None:
+    """The PodScheduled condition that says why the pod has no node; None if it says so already."""
+    present = condition((pod.get("status") or {}).get("conditions"), "PodScheduled") or {}
+    entry = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message, "lastProbeTime": None}
+    if generation := pod["metadata"].get("generation"):
+        entry["observedGeneration"] = generation
+    if all(present.get(field) == value for field, value in entry.items()):
+        return None
+    same_status = present.get("status") == "False" and present.get("lastTransitionTime")
+    return {**entry, "lastTransitionTime": present["lastTransitionTime"] if same_status else now}
+
+
+def _asks_for_less(old: Object, new: Object) -> bool:
+    before, after = usage_of(old).requests, usage_of(new).requests
+    return any(after.get(name, 0) < amount for name, amount in before.items())
+
+
+def _cut(message: str) -> str:
+    """As upstream cuts a message that is too long for an event."""
+    suffix = " ..."
+    return message if len(message) <= EVENT_MESSAGE_MOST else message[: EVENT_MESSAGE_MOST - len(suffix)] + suffix

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pybernetes.client.rest import Client
 from pybernetes.machinery.meta import Object, name_of, namespace_of, uid_of
 from pybernetes.machinery.resources import PODS
+from pybernetes.scheduler.framework import Reads
 
 
 class DefaultBinder:
     name = "DefaultBinder"
-    depends_on_pods = False
+    reads = Reads.SHAPE_AND_NODE
     wakes_on = ()
 
     def __init__(self, client: Client) -> None:

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from pybernetes.machinery.meta import Object
-from pybernetes.scheduler.framework import SKIP, Action, ClusterEvent, Refusals, Skip
-from pybernetes.scheduler.node_table import NodeTable
+from pybernetes.scheduler.framework import SKIP, Action, ClusterEvent, Reads, Refusals, Skip
+from pybernetes.scheduler.node_table import Nodes
 
 
 class NodeName:
     name = "NodeName"
-    depends_on_pods = False
+    reads = Reads.ANYTHING
     wakes_on = (ClusterEvent("Node", Action.ADD),)
 
     def pre_filter(self, pod: Object) -> str | Skip:
         return pod["spec"].get("nodeName") or SKIP
 
-    def filter(self, wanted: str, nodes: NodeTable) -> Iterator[Refusals]:
-        others = np.ones(len(nodes), dtype=np.bool_)
-        row = nodes.row(wanted)
-        if row is not None:
-            others[row] = False
-        yield Refusals(others, "node(s) didn't match the requested node name")
+    def filter(self, wanted: str, nodes: Nodes) -> Iterator[Refusals]:
+        yield Refusals(~nodes.named({wanted}), "node(s) didn't match the requested node name")

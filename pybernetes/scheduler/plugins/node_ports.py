@@ -7,19 +7,20 @@ from collections.abc import Iterator
 import numpy as np
 
 from pybernetes.machinery.meta import Object
-from pybernetes.scheduler.framework import SKIP, Action, ClusterEvent, Refusals, Skip
-from pybernetes.scheduler.node_table import HostPort, NodeTable, host_ports
+from pybernetes.scheduler.framework import SKIP, Action, ClusterEvent, Reads, Refusals, Skip
+from pybernetes.scheduler.node_table import Nodes
+from pybernetes.scheduler.pod_shape import HostPort, usage_of
 
 
 class NodePorts:
     name = "NodePorts"
-    depends_on_pods = True
+    reads = Reads.SHAPE_AND_NODE
     wakes_on = (ClusterEvent("Pod", Action.DELETE), ClusterEvent("Node", Action.ADD))
 
     def pre_filter(self, pod: Object) -> tuple[HostPort, ...] | Skip:
-        return host_ports(pod) or SKIP  # most pods claim none: spare them the filter
+        return usage_of(pod).ports or SKIP  # most pods claim none: spare them the filter
 
-    def filter(self, wanted: tuple[HostPort, ...], nodes: NodeTable) -> Iterator[Refusals]:
+    def filter(self, wanted: tuple[HostPort, ...], nodes: Nodes) -> Iterator[Refusals]:
         taken = np.zeros(len(nodes), dtype=np.bool_)
         for port in wanted:
             taken |= nodes.holding(port)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pybernetes.scheduler.framework import QueuedPod
+from pybernetes.scheduler.framework import QueuedPod, Reads
 
 
 class PrioritySort:
     name = "PrioritySort"
-    depends_on_pods = False
+    reads = Reads.SHAPE_AND_NODE
     wakes_on = ()
 
     def sort_key(self, queued: QueuedPod) -> tuple[int, float]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pybernetes.machinery.meta import Object
-from pybernetes.scheduler.framework import Action, ClusterEvent
+from pybernetes.scheduler.framework import Action, ClusterEvent, Reads
 
 
 class SchedulingGates:
     name = "SchedulingGates"
-    depends_on_pods = False
-    wakes_on = (ClusterEvent("Pod", Action.UPDATE_SPEC),)
+    reads = Reads.SHAPE_AND_NODE
+    wakes_on = (ClusterEvent("TargetPod", Action.UPDATE_SPEC),)
 
     def pre_enqueue(self, pod: Object) -> str | None:
         gates = [gate["name"] for gate in pod["spec"].get("schedulingGates") or ()]

@@ -8,37 +8,46 @@ import numpy as np
 
 from pybernetes.machinery.meta import Object
 from pybernetes.machinery.tolerations import NO_EXECUTE, NO_SCHEDULE, PREFER_NO_SCHEDULE, tolerated_by
-from pybernetes.scheduler.framework import Action, ClusterEvent, Mask, Refusals, Scores, normalized
-from pybernetes.scheduler.node_table import NodeTable, TaintSet
+from pybernetes.scheduler.framework import Action, ClusterEvent, Mask, Reads, Refusals, Scores, normalized
+from pybernetes.scheduler.node_table import Nodes, TaintSet
 
 _REFUSING = (NO_SCHEDULE, NO_EXECUTE)
 
 
 class TaintToleration:
     name = "TaintToleration"
-    depends_on_pods = False
-    wakes_on = (ClusterEvent("Node", Action.ADD | Action.UPDATE_TAINT), ClusterEvent("Pod", Action.UPDATE_SPEC))
+    reads = Reads.SHAPE_AND_NODE
+    wakes_on = (
+        ClusterEvent("Node", Action.ADD | Action.UPDATE_TAINT),
+        ClusterEvent("TargetPod", Action.UPDATE_TOLERATION),
+    )
 
     def pre_filter(self, pod: Object) -> list[Object]:
         return pod["spec"].get("tolerations") or []
 
-    def filter(self, tolerations: list[Object], nodes: NodeTable) -> Iterator[Refusals]:
-        # A cluster has few distinct taint sets: each is judged once, the nodes only look their set up.
-        refused = np.array([_untolerated(taints, tolerations, _REFUSING) > 0 for taints in nodes.taint_sets])
-        yield Refusals(refused[nodes.taint_set], "node(s) had untolerated taint(s)")
+    def filter(self, tolerations: list[Object], nodes: Nodes) -> Iterator[Refusals]:
+        yield Refusals(_untolerated(nodes, tolerations, _REFUSING) > 0, "node(s) had untolerated taint(s)")
 
     def pre_score(self, pod: Object) -> list[Object]:
-        return [each for each in self.pre_filter(pod) if each.get("effect", "") in ("", PREFER_NO_SCHEDULE)]
+        return self.pre_filter(pod)
 
-    def score(self, tolerations: list[Object], nodes: NodeTable) -> Scores:
-        counts = [_untolerated(taints, tolerations, (PREFER_NO_SCHEDULE,)) for taints in nodes.taint_sets]
-        return np.array(counts, dtype=np.int64)[nodes.taint_set]
+    def score(self, tolerations: list[Object], nodes: Nodes) -> Scores:
+        return _untolerated(nodes, tolerations, (PREFER_NO_SCHEDULE,))
 
     def normalize(self, scores: Scores, feasible: Mask) -> Scores:
         return normalized(scores, feasible, reverse=True)
 
 
-def _untolerated(taints: TaintSet, tolerations: list[Object], effects: tuple[str, ...]) -> int:
+def _untolerated(nodes: Nodes, tolerations: list[Object], effects: tuple[str, ...]) -> Scores:
+    """How many taints of these effects each node has which the pod does not tolerate."""
+    numbers, sets = nodes.taint_set, nodes.taint_sets
+    if len(nodes) < len(sets):
+        return np.array([_count(sets[number], tolerations, effects) for number in numbers], dtype=np.int64)
+    # A cluster has few distinct taint sets: each is judged once, the nodes only look theirs up.
+    return np.array([_count(each, tolerations, effects) for each in sets], dtype=np.int64)[numbers]
+
+
+def _count(taints: TaintSet, tolerations: list[Object], effects: tuple[str, ...]) -> int:
     return sum(
         effect in effects and not tolerated_by({"key": key, "value": value, "effect": effect}, tolerations)
         for key, value, effect in taints
