@@ -149,7 +149,7 @@ class Informer:
     async def run(self) -> None:
         """List and watch for ever. Raises `CacheAltered` only; everything else is retried."""
         backoff = _Backoff(self._clock, self._entropy)
-        listed = False
+        listed, started_s = False, 0.0
         while True:
             try:
                 if not listed:
@@ -166,6 +166,9 @@ class Informer:
                 continue  # a watch that fell silent; what was missed comes with the next one
             except (errors.TooManyRequests, ConnectionFailed) as error:
                 log.debug("Watch failed", resource=self.resource.group_resource, err=error)
+                lived = listed and self._clock.monotonic() - started_s >= WATCH_SHORT_S
+                if lived and isinstance(error, ConnectionFailed):
+                    continue  # it broke in the middle: a renewal. Pauses that grew with each would leave the cache behind.
             except errors.StatusError as error:
                 log.warning("List or watch failed", resource=self.resource.group_resource, err=error)
                 self._revision, listed = "", False

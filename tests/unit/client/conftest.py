@@ -50,6 +50,7 @@ class FakeApi:
         self.requests: list[Request] = []
         self.faults: list[Response | Exception] = []  # answers given instead of the real ones, first come first served
         self.cut_watches = 0
+        self.breaks: list[Exception] = []  # raised by the next watches that are cut
 
     async def handle(self, request: Request) -> Response:
         self.requests.append(request)
@@ -134,6 +135,8 @@ class FakeApi:
             revision = max(revision, self.revision)
             self.changed.clear()
             await self.changed.wait()
+        if self.breaks:
+            raise self.breaks.pop(0)
 
     def cut(self) -> None:
         """End every watch."""

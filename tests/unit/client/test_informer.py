@@ -92,6 +92,19 @@ async def test_failures_to_list_are_retried_with_growing_pauses(api, clock, info
         assert 0.8 <= clock.slept[0] <= 1.6 <= clock.slept[1] <= 3.2
 
 
+async def test_a_watch_whose_connection_breaks_after_a_while_is_renewed_without_a_pause(api, clock, informer, told):
+    """Found by simulation: pauses grew up to a minute with each break, and nodes whose heartbeats were unseen were given up."""
+    async with running(informer):
+        for number in range(5):
+            await until(lambda: api.requests[-1].query.startswith("watch") and not api.changed.is_set())
+            clock.time_s += 30
+            api.breaks.append(ConnectionFailed("reset by peer"))
+            api.cut()
+            api.put_pod(f"pod-{number}")
+            await until(lambda number=number: len(told) == number + 1)
+    assert clock.slept == []
+
+
 async def test_an_error_in_the_middle_of_a_watch_leads_to_a_fresh_list(api, informer, told):
     async with running(informer):
         api.faults = [Response(200, {}, b'{"type":"ERROR","object":{"code":500,"message":"x"}}\n')]
