@@ -15,7 +15,6 @@ from pybernetes.controllers.deployment.replica_sets import (
     replicas,
     status_count,
     total_replicas,
-    total_status,
 )
 from pybernetes.machinery.meta import Object, annotations_of, name_of
 
@@ -162,7 +161,9 @@ def _shrink_old(deployment: Object, sets: ReplicaSets) -> Sizes:
         gone = max(0, min(may_go, unhealthy))
         sizes[name_of(each)] -= gone
         may_go -= gone
-    surplus = total_status(sets.all, "availableReplicas") - min_available
+    # A status may be older than the size: what is beyond the size is on its way out already and counts for nothing.
+    available = sum(min(replicas(each), status_count(each, "availableReplicas")) for each in sets.all)
+    surplus = available - min_available
     for each in ordered:
         gone = max(0, min(surplus, sizes[name_of(each)]))
         sizes[name_of(each)] -= gone

@@ -135,6 +135,19 @@ def test_a_rolling_update_keeps_within_surge_and_unavailability(World: Any) -> N
     assert world.all(DEPLOYMENTS)[0]["metadata"]["annotations"][REVISION] == "2"
 
 
+def test_a_status_older_than_its_size_does_not_make_the_old_pods_go_too_early() -> None:
+    """Found by simulation: the old ReplicaSet was sized 5 -> 3, then 3 -> 0 before its status knew of the first step."""
+
+    def replica_set(name: str, size: int, available: int, created: str) -> dict[str, Any]:
+        metadata = {"name": name, "creationTimestamp": created}
+        return {"metadata": metadata, "spec": {"replicas": size}, "status": {"availableReplicas": available}}
+
+    old = replica_set("old", 3, 5, "2026-01-01T00:00:00Z")
+    new = replica_set("new", 5, 3, "2026-01-01T00:01:00Z")
+    found = rollout.next_sizes(deployment(replicas=6, surge=2, unavailable=1), ReplicaSets(new, (old,)))
+    assert found == {"new": 5} or found == {"old": 2}
+
+
 def test_a_broken_image_stops_the_rollout_and_runs_into_the_deadline(World: Any) -> None:
     world = rolled(World, replicas=4)
     set_image(world, "broken")
