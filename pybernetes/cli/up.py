@@ -114,7 +114,9 @@ def _start_supervisor(layout: Layout, address: ApiAddress) -> None:
         os.setsid()
         if os.fork() != 0:
             os._exit(0)
-        os.close(reading)
+        # A daemon keeps nothing of who started it: a lock of the caller's would be held for as long as the cluster runs.
+        os.closerange(3, writing)
+        os.closerange(writing + 1, os.sysconf("SC_OPEN_MAX"))
         _supervise(layout, address, writing)
     os.waitpid(child, 0)
     os.close(writing)
