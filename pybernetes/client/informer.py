@@ -90,6 +90,7 @@ class Informer:
         self._indexes: dict[str, _Index] = {}
         self._handlers: list[_Handler] = []
         self._synced = asyncio.Event()
+        self._watching_since_s: float | None = None
         self._revision = ""  # of the last list or event; "" before the first, and after it expired
         self._originals: dict[Key, bytes] | None = {} if detect_mutations else None
 
@@ -101,6 +102,11 @@ class Informer:
     def resource_version(self) -> str:
         """The revision that the cache has caught up with; "" before the first list."""
         return self._revision
+
+    @property
+    def watching_since_s(self) -> float | None:
+        """When (on the monotonic clock) the server accepted the present watch; None without one: the cache may be old."""
+        return self._watching_since_s
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -206,18 +212,28 @@ class Informer:
             label_selector=self._label_selector,
             field_selector=self._field_selector,
             timeout_s=int(jittered(WATCH_MIN_S, self._entropy)),
+            opened=self._opened,
         )
-        async with aclosing(events):
-            async for type_, received in events:
-                revision = received["metadata"]["resourceVersion"]
-                if type_ != "BOOKMARK":
-                    obj = self._transform(received) if self._transform else received
-                    key = namespace_of(obj), name_of(obj)
-                    if type_ == "DELETED":
-                        self._remove(key, obj)
-                    else:
-                        self._store(key, obj)
-                self._revision = revision
+        try:
+            async with aclosing(events):
+                async for type_, received in events:
+                    self._take(type_, received)
+        finally:
+            self._watching_since_s = None
+
+    def _opened(self) -> None:
+        self._watching_since_s = self._clock.monotonic()
+
+    def _take(self, type_: str, received: Object) -> None:
+        revision = received["metadata"]["resourceVersion"]
+        if type_ != "BOOKMARK":
+            obj = self._transform(received) if self._transform else received
+            key = namespace_of(obj), name_of(obj)
+            if type_ == "DELETED":
+                self._remove(key, obj)
+            else:
+                self._store(key, obj)
+        self._revision = revision
 
     def _store(self, key: Key, obj: Object) -> None:
         self.check(key)

@@ -7,7 +7,7 @@ failure to reach it as `client.transport.ConnectionFailed`. Nothing is retried, 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from urllib.parse import quote, urlencode
@@ -179,11 +179,13 @@ class Client:
         timeout_s: int = 0,
         name: str = "",
         bookmarks: bool = True,
+        opened: Callable[[], None] | None = None,
     ) -> AsyncGenerator[WatchEvent, None]:
         """Events after `resource_version`, in order, until the server ends the watch (then the iteration ends).
 
         `timeout_s` asks the server to end it after that time; a watch that outlives it by `WATCH_GRACE_S` is taken for dead
         (`RequestTimeout`). An ERROR event is raised (`Expired`: list again). Close the iterator (`contextlib.aclosing`).
+        `opened` is called when the server has accepted, which may be long before the first event.
         """
         if name:
             field_selector = f"{field_selector},metadata.name={name}" if field_selector else f"metadata.name={name}"
@@ -197,6 +199,8 @@ class Client:
         }
         response = await self.raw("GET", _path(resource, namespace), query=query, stream=True)
         assert not isinstance(response.body, bytes)
+        if opened is not None:
+            opened()
         limit_s = timeout_s + WATCH_GRACE_S if timeout_s else None
         try:
             async for line in _lines(response.body, limit_s):

@@ -92,6 +92,16 @@ async def test_failures_to_list_are_retried_with_growing_pauses(api, clock, info
         assert 0.8 <= clock.slept[0] <= 1.6 <= clock.slept[1] <= 3.2
 
 
+async def test_it_says_whether_it_is_told_of_changes(api, clock, informer, told):
+    assert informer.watching_since_s is None
+    async with running(informer):
+        await until(lambda: informer.watching_since_s == 0)
+        api.faults += [ConnectionFailed("refused")]
+        api.cut()
+        await until(lambda: informer.watching_since_s is None)
+        await until(lambda: informer.watching_since_s == clock.time_s > 0)
+
+
 async def test_a_watch_whose_connection_breaks_after_a_while_is_renewed_without_a_pause(api, clock, informer, told):
     """Found by simulation: pauses grew up to a minute with each break, and nodes whose heartbeats were unseen were given up."""
     async with running(informer):
