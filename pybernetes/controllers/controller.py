@@ -42,6 +42,11 @@ class Cache(Protocol):
 
     def by_index(self, name: str, key: str) -> Sequence[Object]: ...
 
+    @property
+    def watching_since_s(self) -> float | None:
+        """Since when (monotonic) it is told of changes; None while it is not, and what it gives may be old."""
+        ...
+
 
 class Caches(Protocol):
     """The caches of the resources that the controller declared."""

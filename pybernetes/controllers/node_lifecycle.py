@@ -283,6 +283,10 @@ def controller(context: Context) -> Controller[Snapshot]:
             # A node that has just been registered gets the longer time to post its first status.
             beat = max(beat, parse_time(node["metadata"]["creationTimestamp"]))
             grace_s = options.node_startup_grace_period_s
+        watching_since_s = look.caches[LEASES].watching_since_s
+        if watching_since_s is None or context.clock.monotonic() - watching_since_s < options.node_monitor_period_s:
+            # No heartbeat reaches us, or what we missed is still on its way: silence says nothing about the node.
+            beat = max(beat, look.now - timedelta(seconds=grace_s - options.node_monitor_period_s))
         on_node = [] if is_up(node) else look.caches[PODS].by_index(BY_NODE, key)
         return Snapshot(
             node,

@@ -56,6 +56,7 @@ class WorldCache:
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], Object] = {}
         self.indexes: dict[str, Any] = {}
+        self.watching_since_s: float | None = float("-inf")
 
     def get(self, namespace: str, name: str) -> Object | None:
         return self.objects.get((namespace, name))

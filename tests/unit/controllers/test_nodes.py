@@ -67,6 +67,21 @@ def test_a_renewed_lease_is_a_sign_of_life(World: Any) -> None:
     assert ready_of(world)["status"] == "True"
 
 
+def test_a_node_is_not_called_silent_by_a_controller_that_cannot_see_heartbeats(World: Any) -> None:
+    """Found by simulation: after restarts of the API server all nodes were marked, and their pods taken out of service."""
+    world = World(node_lifecycle.controller, [(NODES, node()), (NODES, node("n2")), (LEASES, lease("t0"))])
+    world.settle("n1")
+    world.cache(LEASES).watching_since_s = None
+    world.advance(60)
+    assert world.step("n1") == []
+    world.cache(LEASES).watching_since_s = world.clock.monotonic()
+    world.advance(4)
+    assert world.step("n1") == []
+    world.advance(1)
+    world.settle("n1")
+    assert ready_of(world)["status"] == "Unknown"
+
+
 def test_taints_go_when_the_node_is_back(World: Any) -> None:
     keeps = {"key": "dedicated", "effect": "NoSchedule", "value": "db"}
     down = node(ready="False", spec={"taints": [keeps]})
