@@ -342,6 +342,11 @@ class SimulatedCluster:
         """Every change that was ever committed; it grows while the cluster lives, and stays readable afterwards."""
         return self._disk.history
 
+    @property
+    def kinds(self) -> Sequence[Resource]:
+        """Every resource that is stored."""
+        return tuple(self._kinds)
+
     def get(self, resource: Resource, name: str, namespace: str = "default") -> Object | None:
         """The object as it is, past every fault and without a request; a fresh copy."""
         kind = self._kinds[resource]

@@ -31,7 +31,7 @@ CAPACITY = {"cpu": "32", "memory": "256Gi", "pods": "110", "ephemeral-storage": 
 LEASE_NAMESPACE = "kube-node-lease"
 LEASE_S = 40
 HEARTBEAT_S = 10.0
-REGISTER_AGAIN_S = 1.0
+AGAIN_S = 1.0  # between tries to reach the API server, and up to twice that
 POD_START_S = 0.2  # and up to twice that
 POD_STOP_S = 0.1
 NODE = ""  # the key of the node itself, among those of pods
@@ -104,7 +104,7 @@ class HollowNode:
                 return  # we were here before
             except (OSError, StatusError) as error:
                 log.debug("Registering failed", node=self.name, err=error)
-                await self._clock.sleep(jittered(REGISTER_AGAIN_S, self._entropy))
+                await self._clock.sleep(jittered(AGAIN_S, self._entropy))
 
     def _ready(self) -> Object:
         now = rfc3339(self._clock.now())
@@ -113,11 +113,13 @@ class HollowNode:
 
     async def _heartbeat(self) -> None:
         while True:
+            pause_s = jittered(HEARTBEAT_S, self._entropy, factor=0.04)
             try:
                 await self._renew()
             except (OSError, StatusError) as error:
-                log.debug("Heartbeat failed", node=self.name, err=error)  # it is followed by another
-            await self._clock.sleep(jittered(HEARTBEAT_S, self._entropy, factor=0.04))
+                log.debug("Heartbeat failed", node=self.name, err=error)
+                pause_s = jittered(AGAIN_S, self._entropy)
+            await self._clock.sleep(pause_s)
 
     async def _renew(self) -> None:
         renewed = {

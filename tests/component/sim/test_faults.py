@@ -1,0 +1,70 @@
+"""Lost requests and answers, parts that die at any moment, nodes that fall silent: what is wanted comes about all the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from pybernetes.machinery import pods
+from pybernetes.machinery.resources import DEPLOYMENTS, NODES
+from pybernetes.sim.cluster import SimulatedCluster, simulate
+from pybernetes.sim.faults import BAD, NONE
+from pybernetes.sim.havoc import Havoc, wreak
+from tests.component.sim.workloads import (
+    broken_promises,
+    deployment,
+    new_image,
+    orphans,
+    pods_of,
+    rolled_out,
+    stuck,
+)
+
+REPLICAS = 6
+
+
+async def settle(cluster: SimulatedCluster, image: str) -> None:
+    """The connections are good again: what is wanted comes about, and nothing else is left over."""
+    cluster.disturb(NONE)
+    await cluster.until(lambda: not any(node["spec"].get("taints") for node in cluster.list(NODES)), 200)
+    await cluster.until(lambda: rolled_out(cluster), 600)
+    await cluster.until(lambda: len(pods_of(cluster)) == REPLICAS, 60)
+    found = pods_of(cluster)
+    assert {pod["spec"]["containers"][0]["image"] for pod in found} == {image}
+    assert all(map(pods.is_ready, found))
+    addresses = {pod["status"]["podIP"] for pod in found}
+    assert len(addresses) == REPLICAS
+    assert orphans(cluster) == []
+    assert stuck(cluster) == []
+    cluster.check()
+    before = len([event for event in cluster.history if "/leases/" not in event.key])
+    await cluster.passes(120)
+    after = [event for event in cluster.history if "/leases/" not in event.key]
+    assert [str(event) for event in after[before:] if "/events/" not in event.key] == [], "a settled cluster rests"
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_rolling_update_keeps_its_promises_over_bad_connections_and_crashes(seed: int) -> None:
+    async def scenario(cluster: SimulatedCluster) -> None:
+        await cluster.client.create(DEPLOYMENTS, deployment(REPLICAS, maxSurge=2, maxUnavailable=1))
+        await wreak(cluster, Havoc(), for_s=20)
+        await cluster.until(lambda: rolled_out(cluster), 600)
+        await cluster.client.patch(DEPLOYMENTS, "web", "default", new_image("v2"))
+        await wreak(cluster, Havoc(every_s=3), for_s=60)
+        await settle(cluster, "v2")
+        assert broken_promises(cluster.history, max_surge=2, max_unavailable=1) == []
+
+    simulate(scenario, seed=seed, nodes=4, faults=BAD, disk_latency_s=0.01)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_nodes_that_fall_silent_lose_their_pods_to_others(seed: int) -> None:
+    async def scenario(cluster: SimulatedCluster) -> None:
+        await cluster.client.create(DEPLOYMENTS, deployment(REPLICAS, maxSurge=2, maxUnavailable=1))
+        await cluster.until(lambda: rolled_out(cluster), 600)
+        await cluster.client.patch(DEPLOYMENTS, "web", "default", new_image("v2"))
+        nodes = ("node-1", "node-2", "node-3")
+        await wreak(cluster, Havoc(kills=("controller-manager", *nodes), silences=nodes, every_s=60, down_s=500), for_s=1500)
+        await settle(cluster, "v2")
+        assert broken_promises(cluster.history, max_surge=2, max_unavailable=1, pods_too=False) == []
+
+    simulate(scenario, seed=seed, nodes=4, faults=BAD)
