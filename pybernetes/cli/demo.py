@@ -176,9 +176,12 @@ async def _fetch(host: str, clock: Clock) -> str:
         while True:
             try:
                 response = await transport.send(Request("GET", "/", headers={"host": host}), timeout_s=2)
-                return _text(response.body)
+                # Before the proxy knows the address, the packets leave for the network, where anything may answer.
+                if response.status == 200:
+                    return _text(response.body)
             except OSError:
-                await clock.sleep(POLL_S)
+                pass
+            await clock.sleep(POLL_S)
     finally:
         await transport.close()
 
