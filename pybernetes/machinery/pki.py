@@ -182,6 +182,18 @@ def expires_at(certificate_pem: bytes) -> datetime:
     return x509.load_pem_x509_certificate(certificate_pem).not_valid_after_utc
 
 
+def validity(certificate_pem: bytes) -> tuple[datetime, datetime]:
+    """From when until when the (first) certificate is valid."""
+    certificate = x509.load_pem_x509_certificate(certificate_pem)
+    return certificate.not_valid_before_utc, certificate.not_valid_after_utc
+
+
+def common_name(certificate_pem: bytes) -> str:
+    """The subject's common name, "" if it has none: in Kubernetes, the user."""
+    names = x509.load_pem_x509_certificate(certificate_pem).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else ""
+
+
 def write_private(path: Path, data: bytes) -> None:
     """Write a secret whole or not at all, readable by its owner only."""
     _write(path, data, 0o600)
