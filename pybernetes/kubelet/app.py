@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pybernetes.client import kubeconfig
 from pybernetes.kubelet import configuration as configurations
-from pybernetes.kubelet.bootstrap import bootstrap, is_usable
+from pybernetes.kubelet.bootstrap import bootstrap, is_usable, keep_certificate
 from pybernetes.kubelet.configuration import Configuration
 from pybernetes.kubelet.node_facts import default_ip, host_name
 from pybernetes.kubelet.options import Options
@@ -30,18 +30,19 @@ async def run(options: Options) -> None:
     if not options.kubeconfig:
         raise ValueError("--kubeconfig is needed: how to reach the API server")
     node_name = configuration.host_name or host_name()
+
+    # Here, and not at the top: grpc is heavy, and most of what imports this module does not need it. Before the bootstrap,
+    # not after: a new cluster's API server is just starting, and the time passes anyway.
+    from pybernetes.kubelet.cri.client import Runtime
+    from pybernetes.kubelet.kubelet import Kubelet
+    from pybernetes.kubelet.server.routes import KubeletServer
+
     if not is_usable(options.kubeconfig, clock):
         if not options.bootstrap_kubeconfig:
             raise ValueError(f"{options.kubeconfig} is missing or expired, and no --bootstrap-kubeconfig is given")
         await bootstrap(options.bootstrap_kubeconfig, options.kubeconfig, node_name, clock=clock, entropy=entropy)
     client = kubeconfig.connect(options.kubeconfig, clock=clock, entropy=entropy, user_agent="kubelet")
     certificate, key = _serving_certificate(configuration, node_name, clock)
-
-    # Here, and not above: grpc's import takes its time, which the certificate's way to us hides.
-    from pybernetes.kubelet.cri.client import Runtime
-    from pybernetes.kubelet.kubelet import Kubelet
-    from pybernetes.kubelet.server.routes import KubeletServer
-
     runtime = Runtime(configuration.container_runtime_endpoint)
     kubelet = Kubelet(client, runtime, configuration, clock=clock, entropy=entropy)
     routes = KubeletServer(kubelet, clock=clock, entropy=entropy)
@@ -52,7 +53,9 @@ async def run(options: Options) -> None:
         await https.start(configuration.address, configuration.port, context)
         if configuration.healthz_port:
             await health.start(configuration.healthz_bind_address, configuration.healthz_port)
-        await kubelet.run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(kubelet.run())
+            tasks.create_task(keep_certificate(client, options.kubeconfig, node_name, clock=clock, entropy=entropy))
     finally:
         await asyncio.gather(https.stop(SERVER_GRACE_S), health.stop(SERVER_GRACE_S))
         await runtime.close()

@@ -25,7 +25,9 @@ from pybernetes.machinery.resources import CERTIFICATE_SIGNING_REQUESTS
 log = logger("kubelet.bootstrap")
 
 SIGNER = "kubernetes.io/kube-apiserver-client-kubelet"
-RENEW_BEFORE = timedelta(days=1)
+RENEW_BEFORE = timedelta(minutes=5)  # what is left to a certificate with which it is not worth starting
+RENEW_AT = 0.7  # of its life, as upstream: between 70 % and 85 %
+RENEW_RETRY_S = 60.0
 WAIT_S = 120
 RETRY_FIRST_S = 0.05  # a new cluster waits for us as soon as its API server answers
 RETRY_GROWTH = 1.25
@@ -41,11 +43,7 @@ def is_usable(path: str, clock: Clock) -> bool:
     if not Path(path).exists():
         return False
     try:
-        user = kubeconfig.Access(kubeconfig.load(path)).user
-        data = user.get("client-certificate-data")
-        pem = base64.b64decode(data) if data else None
-        if pem is None and user.get("client-certificate"):
-            pem = Path(user["client-certificate"]).read_bytes()
+        pem = _certificate(path)
         return pem is None or pki.expires_at(pem) - clock.now() > RENEW_BEFORE
     except (kubeconfig.ConfigError, OSError, ValueError) as error:
         log.warning("The kubeconfig cannot be used, bootstrapping anew", path=path, error=str(error))
@@ -66,10 +64,15 @@ async def bootstrap(bootstrap_path: str, path: str, node_name: str, *, clock: Cl
         certificate_pem = await request_certificate(client, key_pem, user, clock=clock, entropy=entropy)
     finally:
         await client.close()
+    _write(path, access, user, certificate_pem, key_pem)
+    log.info("Bootstrapped the node's identity", user=user, kubeconfig=path)
+
+
+def _write(path: str, access: kubeconfig.Access, user: str, certificate_pem: bytes, key_pem: bytes) -> None:
     cluster = access.cluster
     ca = base64.b64decode(cluster.get("certificate-authority-data") or "")
     if not ca and cluster.get("certificate-authority"):
-        ca = _read(cluster["certificate-authority"])
+        ca = Path(cluster["certificate-authority"]).read_bytes()
     written = kubeconfig.build(
         server=access.server,
         certificate_authority=ca,
@@ -78,11 +81,42 @@ async def bootstrap(bootstrap_path: str, path: str, node_name: str, *, clock: Cl
         user=user,
     )
     kubeconfig.write(path, written)
-    log.info("Bootstrapped the node's identity", user=user, kubeconfig=path)
 
 
-def _read(path: str) -> bytes:
-    return Path(path).read_bytes()
+def _certificate(path: str) -> bytes | None:
+    """The client certificate (PEM) of the kubeconfig's user, None if it has none."""
+    user = kubeconfig.Access(kubeconfig.load(path)).user
+    if user.get("client-certificate-data"):
+        return base64.b64decode(user["client-certificate-data"])
+    return Path(user["client-certificate"]).read_bytes() if user.get("client-certificate") else None
+
+
+async def keep_certificate(client: Client, path: str, node_name: str, *, clock: Clock, entropy: Entropy) -> None:
+    """Renew the client certificate before it expires, and let `client` go on with the new one. For ever.
+
+    A kubeconfig without certificate, or whose certificate is not this node's, is somebody else's to renew.
+    """
+    user = f"system:node:{node_name}"
+    while True:
+        certificate = _certificate(path)
+        if certificate is None or pki.common_name(certificate) != user:
+            return
+        issued, expires = pki.validity(certificate)
+        due = issued + (expires - issued) * (RENEW_AT + (1 - RENEW_AT) / 2 * entropy.random())
+        while (left_s := (due - clock.now()).total_seconds()) > 0:
+            await clock.sleep(min(left_s, 86400.0))  # in steps: a clock that is set forward is noticed
+        key_pem = pki.new_key_pem()
+        try:
+            renewed = await request_certificate(client, key_pem, user, clock=clock, entropy=entropy)
+        except BootstrapFailed as error:
+            log.warning("Cannot renew the node's certificate", error=str(error))
+            await clock.sleep(jittered(RENEW_RETRY_S, entropy))
+            continue
+        _write(path, kubeconfig.Access(kubeconfig.load(path)), user, renewed, key_pem)
+        former = client.transport
+        client.transport = kubeconfig.Access(kubeconfig.load(path)).transport(clock)
+        await former.close()  # its watches are opened again with the new certificate
+        log.info("Renewed the node's certificate", user=user)
 
 
 async def request_certificate(client: Client, key_pem: bytes, user: str, *, clock: Clock, entropy: Entropy) -> bytes:

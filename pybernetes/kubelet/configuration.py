@@ -11,7 +11,7 @@ from pybernetes.kubelet.options import Options
 from pybernetes.machinery.meta import Object
 
 
-class BadConfiguration(Exception):
+class BadConfiguration(ValueError):
     """The configuration cannot be used; `str()` says what to change."""
 
 
@@ -108,6 +108,8 @@ def load(options: Options) -> Configuration:
         raise BadConfiguration(f"kubelet configuration: {error}") from None
     if configuration.cgroup_driver != "cgroupfs":
         raise BadConfiguration("cgroup driver: only cgroupfs is supported")
+    if configuration.static_pod_path:
+        raise BadConfiguration("staticPodPath, --pod-manifest-path: static pods are not supported yet")
     return configuration
 
 

@@ -187,7 +187,7 @@ class PodWorker:
         shared.objects.use(self.uid, references(pod))
         self._check_admission(pod)
         self._check_deadline(pod)
-        if shared.volumes.mounted(self.uid) is not None:
+        if seen.sandboxes:  # also of a pod that an earlier kubelet made: its tokens and files are ours to follow now
             await self._refresh_volumes(pod, seen)
         for _ in range(STEPS_MAX):
             if self._failure is not None:

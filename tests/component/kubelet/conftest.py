@@ -25,12 +25,12 @@ from pybernetes.client.transport import InProcessTransport
 from pybernetes.kubelet.configuration import Configuration
 from pybernetes.kubelet.cri.client import Runtime
 from pybernetes.kubelet.kubelet import Kubelet
-from pybernetes.kubelet.volumes.mounts import unmount_below
-from pybernetes.machinery import errors
+from pybernetes.kubelet.volumes.mounts import mounts_below, unmount_below
+from pybernetes.machinery import errors, pki
 from pybernetes.machinery.clock import SystemClock
 from pybernetes.machinery.entropy import SystemEntropy
 from pybernetes.machinery.meta import Object, condition
-from pybernetes.machinery.resources import EVENTS, NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS
+from pybernetes.machinery.resources import CONFIG_MAPS, EVENTS, NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS
 from pybernetes.store.embedded import EmbeddedStore, MemoryLog
 
 NODE = "node-1"
@@ -39,7 +39,6 @@ CLONE_NEWNET = 0x40000000
 IMAGE = images.BUSYBOX_IMAGE
 
 missing = [name for name in ("containerd", "runc", "nft", "busybox") if shutil.which(name) is None]
-pytestmark = pytest.mark.skipif(bool(missing) or os.geteuid() != 0, reason=f"needs root and {missing}")
 
 
 @pytest.fixture(scope="package")
@@ -162,10 +161,10 @@ class Cluster:
     pod = staticmethod(pod)
     container = staticmethod(container)
 
-    def __init__(self, server: ApiServer, directory: Path, daemon: Containerd) -> None:
+    def __init__(self, server: ApiServer, directory: Path) -> None:
         self.server = server
         self.directory = directory
-        self.containerd = daemon
+        self.containerd: Containerd | None = None
         self.clock = SystemClock()
         self.entropy = SystemEntropy()
         self.admin = self.client("admin")
@@ -177,7 +176,12 @@ class Cluster:
         transport = InProcessTransport(self.server.handle, headers={"authorization": f"Bearer {token}"})
         return Client(transport, clock=self.clock, entropy=self.entropy)
 
+    @property
+    def kubelet_runs(self) -> bool:
+        return self._task is not None
+
     async def start_kubelet(self, **changes: Any) -> Kubelet:
+        assert self.containerd is not None
         settings = {
             "root_dir": str(self.directory / "kubelet"),
             "cert_dir": str(self.directory / "kubelet/pki"),
@@ -282,11 +286,10 @@ class Cluster:
 
 
 @pytest.fixture
-async def cluster(containerd: Containerd, tmp_path: Path) -> AsyncIterator[Cluster]:
+async def api(tmp_path: Path) -> AsyncIterator[Cluster]:
+    """The API server alone."""
     tokens = tmp_path / "tokens.csv"
     tokens.write_text(f'admin,admin,1,"system:masters"\nnode,system:node:{NODE},2,"system:nodes"\n')
-    from pybernetes.machinery import pki
-
     key = tmp_path / "sa.key"
     pki.write_private(key, pki.new_key_pem())
     clock, entropy = SystemClock(), SystemEntropy()
@@ -299,7 +302,7 @@ async def cluster(containerd: Containerd, tmp_path: Path) -> AsyncIterator[Clust
     )
     server = ApiServer(store, clock=clock, entropy=entropy, config=Config(authentication=authentication))
     running = asyncio.create_task(server.run())
-    found = Cluster(server, tmp_path, containerd)
+    found = Cluster(server, tmp_path)
 
     async def prepared() -> bool:
         try:
@@ -309,31 +312,37 @@ async def cluster(containerd: Containerd, tmp_path: Path) -> AsyncIterator[Clust
         return True
 
     await found.until(prepared)
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "default"}}
-    await found.admin.create(SERVICE_ACCOUNTS, account)
-    roots = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kube-root-ca.crt", "namespace": "default"},
-             "data": {"ca.crt": "a root"}}  # fmt: skip
-    from pybernetes.machinery.resources import CONFIG_MAPS
-
-    await found.admin.create(CONFIG_MAPS, roots)
-    await found.start_kubelet()
-    await found.node_ready()
     yield found
-    for item in (await found.admin.list(PODS))["items"]:
-        await found.admin.delete(PODS, item["metadata"]["name"], item["metadata"]["namespace"], grace_period_s=0)
-
-    async def empty() -> bool:
-        assert found.kubelet is not None
-        return not found.kubelet.workers.active_pods() and not await found.kubelet.runtime.list_sandboxes()
-
-    if found._task is None:
-        await found.start_kubelet()
-    await found.until(empty, 20)
-    await found.stop_kubelet()
-    assert found.kubelet is not None
-    found.kubelet.shared.cgroups.tear_down()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await server.close()
     await store.close()
-    unmount_below(tmp_path)
+
+
+@pytest.fixture
+async def cluster(api: Cluster, containerd: Containerd, tmp_path: Path) -> AsyncIterator[Cluster]:
+    """A node that is ready; whatever a test leaves on it is removed, and must be removable."""
+    api.containerd = containerd
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "default"}}
+    await api.admin.create(SERVICE_ACCOUNTS, account)
+    roots = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kube-root-ca.crt", "namespace": "default"},
+             "data": {"ca.crt": "a root"}}  # fmt: skip
+    await api.admin.create(CONFIG_MAPS, roots)
+    await api.start_kubelet()
+    await api.node_ready()
+    yield api
+    for item in (await api.admin.list(PODS))["items"]:
+        await api.admin.delete(PODS, item["metadata"]["name"], item["metadata"]["namespace"], grace_period_s=0)
+    if not api.kubelet_runs:
+        await api.start_kubelet()
+
+    async def empty() -> bool:
+        assert api.kubelet is not None
+        return not api.kubelet.workers.active_pods() and not await api.kubelet.runtime.list_sandboxes()
+
+    await api.until(empty, 20)
+    assert api.kubelet is not None
+    assert not mounts_below(tmp_path), "volumes of removed pods are still mounted"
+    assert not api.kubelet.shared.cgroups.pod_uids()
+    await api.stop_kubelet()
+    api.kubelet.shared.cgroups.tear_down()
