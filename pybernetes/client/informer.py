@@ -172,8 +172,9 @@ class Informer:
                 continue  # a watch that fell silent; what was missed comes with the next one
             except (errors.TooManyRequests, ConnectionFailed) as error:
                 log.debug("Watch failed", resource=self.resource.group_resource, err=error)
-                lived = listed and self._clock.monotonic() - started_s >= WATCH_SHORT_S
-                if lived and isinstance(error, ConnectionFailed):
+                lived_s = self._clock.monotonic() - started_s if listed else 0.0
+                backoff.worked_for(lived_s)
+                if lived_s >= WATCH_SHORT_S and isinstance(error, ConnectionFailed):
                     continue  # it broke in the middle: a renewal. Pauses that grew with each would leave the cache behind.
             except errors.StatusError as error:
                 log.warning("List or watch failed", resource=self.resource.group_resource, err=error)
@@ -294,13 +295,18 @@ class _Index:
 
 
 class _Backoff:
-    """Growing, jittered delays, forgotten after a time without failures."""
+    """Growing, jittered delays; forgotten after a time without failures, or once something worked for longer than the last."""
 
     def __init__(self, clock: Clock, entropy: Entropy) -> None:
         self._clock = clock
         self._entropy = entropy
         self._delay_s = BACKOFF_FIRST_S
         self._last_s = float("-inf")
+
+    def worked_for(self, seconds: float) -> None:
+        """Servers that restart a few times in a row must not leave caches behind for a minute each time."""
+        if seconds >= self._delay_s:
+            self._delay_s = BACKOFF_FIRST_S
 
     async def wait(self) -> None:
         now_s = self._clock.monotonic()

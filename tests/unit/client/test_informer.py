@@ -102,6 +102,19 @@ async def test_it_says_whether_it_is_told_of_changes(api, clock, informer, told)
         await until(lambda: informer.watching_since_s == clock.time_s > 0)
 
 
+async def test_pauses_start_from_the_shortest_once_a_watch_has_worked(api, clock, informer, told):
+    async with running(informer):
+        for _ in range(3):
+            await until(lambda: informer.watching_since_s == clock.time_s)
+            clock.time_s += 30
+            api.breaks += [ConnectionFailed("reset by peer")]
+            api.faults += [ConnectionFailed("refused")] * 3
+            api.cut()
+            await until(lambda: not api.faults and informer.watching_since_s == clock.time_s)
+    assert len(clock.slept) == 9
+    assert max(clock.slept[::3]) < 1.6
+
+
 async def test_a_watch_whose_connection_breaks_after_a_while_is_renewed_without_a_pause(api, clock, informer, told):
     """Found by simulation: pauses grew up to a minute with each break, and nodes whose heartbeats were unseen were given up."""
     async with running(informer):
