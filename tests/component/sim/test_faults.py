@@ -27,7 +27,7 @@ async def settle(cluster: SimulatedCluster, image: str) -> None:
     cluster.disturb(NONE)
     await cluster.until(lambda: not any(node["spec"].get("taints") for node in cluster.list(NODES)), 200)
     await cluster.until(lambda: rolled_out(cluster), 600)
-    await cluster.until(lambda: len(pods_of(cluster)) == REPLICAS, 60)
+    await cluster.until(lambda: len(pods_of(cluster)) == REPLICAS, 120)
     found = pods_of(cluster)
     assert {pod["spec"]["containers"][0]["image"] for pod in found} == {image}
     assert all(map(pods.is_ready, found))
@@ -36,6 +36,7 @@ async def settle(cluster: SimulatedCluster, image: str) -> None:
     assert orphans(cluster) == []
     assert stuck(cluster) == []
     cluster.check()
+    await cluster.passes(60)  # the longest pause between two tries of a client: the last statuses are told
     before = len([event for event in cluster.history if "/leases/" not in event.key])
     await cluster.passes(120)
     after = [event for event in cluster.history if "/leases/" not in event.key]
