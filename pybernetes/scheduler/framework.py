@@ -13,7 +13,9 @@ plugin node by node, ours is asked once for many nodes and answers with arrays, 
     normalize(scores, feasible) -> int64 array      the scores as 0 to 100 (only feasible rows count); without it they are final
     reserve(pod, node_name), unreserve(pod, node_name)                     called at once, must not block
     permit(pod, node_name), pre_bind(…), bind(…), post_bind(…)             async; failing is raising StatusError or OSError
+                                                    bind may answer SKIP, which leaves it to the next plugin
 
+`unreserve` may be called without a `reserve` before, and more than once. `bind` is sent again where its answer was lost.
 There is no postFilter (preemption) yet.
 """
 

@@ -36,7 +36,10 @@ Told = Callable[[str, str], None]  # (queue, event): a pod came into a queue
 
 @dataclass(slots=True)
 class Waiting:
-    """A pod in the queue. `plugins` are those that refused it last."""
+    """A pod in the queue. `plugins` are those that refused it last.
+
+    `in_doubt`: the node to which it was bound perhaps, as no answer came; "" where nothing is in doubt.
+    """
 
     pod: Object
     profile: Profile
@@ -44,6 +47,7 @@ class Waiting:
     queued_s: float  # since its last attempt
     attempts: int = 0
     plugins: frozenset[str] = frozenset()
+    in_doubt: str = ""
 
     @property
     def uid(self) -> str:
@@ -133,8 +137,11 @@ class SchedulingQueue:
             self._after_refusal(waiting, "PodUpdate")
         return True
 
-    def remove(self, uid: str) -> None:
+    def remove(self, uid: str) -> Waiting | None:
+        """The pod is bound or gone. Gives what was known of it, if it was here."""
+        waiting = self._find(uid)
         self._take(uid)
+        return waiting
 
     async def pop(self) -> Waiting:
         """The next pod to try; waits for one."""

@@ -20,7 +20,7 @@ from pybernetes.machinery.resources import NODES, PODS
 from pybernetes.scheduler import metrics
 from pybernetes.scheduler.config import DEFAULT_SCHEDULER, SchedulerConfig, make_profiles
 from pybernetes.scheduler.cycle import Cycle
-from pybernetes.scheduler.framework import Action, ClusterEvent, FitError, Placement, Profile
+from pybernetes.scheduler.framework import SKIP, Action, ClusterEvent, FitError, Placement, Profile
 from pybernetes.scheduler.node_table import NodeTable
 from pybernetes.scheduler.pod_shape import usage_of
 from pybernetes.scheduler.queue import SchedulingQueue, Waiting
@@ -31,6 +31,10 @@ NOT_FINISHED = "status.phase!=Succeeded,status.phase!=Failed"
 BINDINGS_UNDER_WAY_MOST = 64
 TURN_S = 0.005  # how long the loop decides before it lets others (bindings, events) run
 EVENT_MESSAGE_MOST = 1024
+
+
+class InDoubt(Exception):
+    """A binding was sent and may have been carried out, but no answer came. The cause tells why."""
 
 
 class Scheduler:
@@ -108,19 +112,18 @@ class Scheduler:
 
     def _schedule(self, waiting: Waiting, group: asyncio.TaskGroup) -> None:
         """Decide, and hand what must be told the API server to a task, which frees the place that was taken for it."""
-        pod = self._pods.get(namespace_of(waiting.pod), name_of(waiting.pod))
-        if (
-            pod is None
-            or uid_of(pod) != waiting.uid
-            or is_being_deleted(pod)
-            or pod["spec"].get("nodeName")
-            or waiting.uid in self._assumed
-        ):
+        pod = self._still_waits(waiting)
+        if pod is None:
             self._under_way.release()
             return
         waiting.pod = pod
         profile = waiting.profile
         began_s = self._clock.monotonic()
+        if waiting.in_doubt:
+            if waiting.in_doubt in self._table.rows:
+                group.create_task(self._bind(waiting, waiting.in_doubt, began_s))
+                return
+            self._forget(waiting, waiting.in_doubt)
         try:
             verdict = self._cycles[profile.scheduler_name].schedule(pod, self._table)
             usage = usage_of(pod)
@@ -129,7 +132,7 @@ class Scheduler:
         except Exception as error:
             # A faulty plugin, or a pod that it cannot digest, must not keep all others from their nodes.
             log.exception("Could not decide", pod=key_of(pod), err=error)
-            self.metrics.attempted(profile.scheduler_name, metrics.ERROR, self._clock.monotonic() - began_s)
+            self._attempted(profile, metrics.ERROR, began_s)
             self._queue.retry(waiting)
             self._under_way.release()
             return
@@ -140,8 +143,15 @@ class Scheduler:
             group.create_task(self._bind(waiting, verdict.node_name, began_s))
         else:
             self._queue.refuse(waiting, verdict.plugins)
-            self.metrics.attempted(profile.scheduler_name, metrics.UNSCHEDULABLE, self._clock.monotonic() - began_s)
+            self._attempted(profile, metrics.UNSCHEDULABLE, began_s)
             group.create_task(self._report_refusal(profile, pod, verdict))
+
+    def _still_waits(self, waiting: Waiting) -> Object | None:
+        """The pod as it is now, None if it needs no node any more."""
+        pod = self._pods.get(namespace_of(waiting.pod), name_of(waiting.pod))
+        if pod is None or uid_of(pod) != waiting.uid or is_being_deleted(pod) or pod["spec"].get("nodeName"):
+            return None
+        return pod
 
     def _reserve(self, profile: Profile, pod: Object, node_name: str) -> None:
         """Raises what a plugin raises, with nothing left reserved."""
@@ -162,41 +172,90 @@ class Scheduler:
     async def _bind(self, waiting: Waiting, node_name: str, began_s: float) -> None:
         pod, profile = waiting.pod, waiting.profile
         try:
-            for point in ("permit", "pre_bind", "bind", "post_bind"):
-                for each in profile.at(point):
-                    await getattr(each.plugin, point)(pod, node_name)
+            if not waiting.in_doubt:
+                await self._call("permit", profile, pod, node_name)
+                await self._call("pre_bind", profile, pod, node_name)
+            await self._send_binding(profile, pod, node_name)
+            await self._call("post_bind", profile, pod, node_name)
+        except InDoubt as error:
+            # Its place stays taken: to give it to others might overcommit the node. The same binding is sent again.
+            log.warning("Binding got no answer", pod=key_of(pod), node=node_name, err=error.__cause__)
+            self._attempted(profile, metrics.ERROR, began_s)
+            waiting.in_doubt = node_name
+            self._retry(waiting)
         except Exception as error:
-            self._unreserve(profile, pod, node_name)
+            self._attempted(profile, metrics.ERROR, began_s)
             self._binding_failed(waiting, node_name, error)
-            self.metrics.attempted(profile.scheduler_name, metrics.ERROR, self._clock.monotonic() - began_s)
         else:
-            now_s = self._clock.monotonic()
-            self.metrics.attempted(profile.scheduler_name, metrics.SCHEDULED, now_s - began_s)
-            self.metrics.scheduled(waiting.attempts, now_s - waiting.added_s)
+            waiting.in_doubt = ""
+            self._attempted(profile, metrics.SCHEDULED, began_s)
+            self.metrics.scheduled(waiting.attempts, self._clock.monotonic() - waiting.added_s)
             message = f"Successfully assigned {key_of(pod)} to {node_name}"
             self._recorders[profile.scheduler_name].event(pod, "Normal", "Scheduled", message)
         finally:
             self._under_way.release()
 
+    async def _call(self, point: str, profile: Profile, pod: Object, node_name: str) -> None:
+        for each in profile.at(point):
+            await getattr(each.plugin, point)(pod, node_name)
+
+    async def _send_binding(self, profile: Profile, pod: Object, node_name: str) -> None:
+        """Raises `InDoubt` where it cannot be told whether the pod is bound now."""
+        try:
+            for each in profile.at("bind"):
+                if await each.plugin.bind(pod, node_name) is not SKIP:
+                    return
+            raise RuntimeError("no bind plugin has bound the pod")
+        except Conflict:
+            # Perhaps it is bound: by an attempt whose answer was lost, or by somebody else.
+            if not await self._is_bound_to(pod, node_name):
+                raise
+        except (StatusError, OSError) as error:
+            if _is_answer(error):
+                raise
+            raise InDoubt from error
+
+    async def _is_bound_to(self, pod: Object, node_name: str) -> bool:
+        """Ask the API server, whose answer the informer may not have yet."""
+        try:
+            found = await self._client.get(PODS, name_of(pod), namespace_of(pod))
+        except (StatusError, OSError) as error:
+            if _is_answer(error):
+                return False
+            raise InDoubt from error
+        return uid_of(found) == uid_of(pod) and found["spec"].get("nodeName") == node_name
+
+    def _attempted(self, profile: Profile, result: str, began_s: float) -> None:
+        self.metrics.attempted(profile.scheduler_name, result, self._clock.monotonic() - began_s)
+
     def _binding_failed(self, waiting: Waiting, node_name: str, error: Exception) -> None:
-        """What was taken is free again. It may have been bound nevertheless (a lost answer): then the informer will tell."""
+        """What was taken is free again."""
         pod = waiting.pod
-        if waiting.uid in self._assumed:
-            self._assumed.discard(waiting.uid)
-            self._table.remove_pod(waiting.uid)
-            self._queue.happened(ClusterEvent("Pod", Action.DELETE))
-        if isinstance(error, NotFound):
-            known = self._pods.get(namespace_of(pod), name_of(pod))
-            if known is None or uid_of(known) != waiting.uid:
-                return  # the pod is gone
+        self._forget(waiting, node_name)
         if isinstance(error, StatusError | OSError):
             log.warning("Binding failed", pod=key_of(pod), node=node_name, err=error)
         else:
             log.exception("Binding failed", pod=key_of(pod), node=node_name, err=error)
-        if not isinstance(error, Conflict):
-            message = f"binding rejected: {error}"[:EVENT_MESSAGE_MOST]
-            self._recorders[waiting.profile.scheduler_name].event(pod, "Warning", "FailedScheduling", message)
-        self._queue.retry(waiting)
+        if not isinstance(error, Conflict | NotFound):
+            message = f"binding rejected: {error}"
+            self._recorders[waiting.profile.scheduler_name].event(pod, "Warning", "FailedScheduling", _cut(message))
+        self._retry(waiting)
+
+    def _forget(self, waiting: Waiting, node_name: str) -> None:
+        """An assumption that came to nothing."""
+        self._unreserve(waiting.profile, waiting.pod, node_name)
+        waiting.in_doubt = ""
+        if waiting.uid in self._assumed:
+            self._assumed.discard(waiting.uid)
+            self._table.remove_pod(waiting.uid)
+            self._queue.happened(ClusterEvent("Pod", Action.DELETE))
+
+    def _retry(self, waiting: Waiting) -> None:
+        """Back into the queue, unless the informer has told meanwhile that the pod is gone or bound."""
+        if self._still_waits(waiting):
+            self._queue.retry(waiting)
+        elif waiting.in_doubt and self._table.node_of(waiting.uid) is None:
+            self._forget(waiting, waiting.in_doubt)
 
     async def _report_refusal(self, profile: Profile, pod: Object, verdict: FitError) -> None:
         """Say why, in an event and in the pod's PodScheduled condition."""
@@ -257,7 +316,9 @@ class Scheduler:
 
     def _pod_deleted(self, pod: Object) -> None:
         uid = uid_of(pod)
-        self._queue.remove(uid)
+        waiting = self._queue.remove(uid)
+        if waiting is not None and waiting.in_doubt:
+            self._unreserve(waiting.profile, pod, waiting.in_doubt)
         self._assumed.discard(uid)
         if self._table.node_of(uid) is not None:
             self._table.remove_pod(uid)
@@ -305,6 +366,11 @@ def refusal_condition(pod: Object, message: str, now: str) -> Object | None:
         return None
     same_status = present.get("status") == "False" and present.get("lastTransitionTime")
     return {**entry, "lastTransitionTime": present["lastTransitionTime"] if same_status else now}
+
+
+def _is_answer(error: StatusError | OSError) -> bool:
+    """Whether the API server has refused; else (no connection, or trouble of its own) it may have done what was asked."""
+    return isinstance(error, StatusError) and error.status.get("code", error.code) < 500
 
 
 def _asks_for_less(old: Object, new: Object) -> bool:
