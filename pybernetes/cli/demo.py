@@ -171,19 +171,19 @@ async def _fetch(host: str, clock: Clock) -> str:
     from pybernetes.client.http import HttpTransport
     from pybernetes.machinery.http.messages import Request
 
-    transport = HttpTransport(f"http://{host}:80", clock=clock)
-    try:
-        while True:
-            try:
-                response = await transport.send(Request("GET", "/", headers={"host": host}), timeout_s=2)
-                # Before the proxy knows the address, the packets leave for the network, where anything may answer.
-                if response.status == 200:
-                    return _text(response.body)
-            except OSError:
-                pass
-            await clock.sleep(POLL_S)
-    finally:
-        await transport.close()
+    while True:
+        # Before the proxy knows the address, packets leave for the network, where anything may answer: only a 200 is the
+        # app's, and a kept connection would go on to lead there.
+        transport = HttpTransport(f"http://{host}:80", clock=clock)
+        try:
+            response = await transport.send(Request("GET", "/", headers={"host": host}), timeout_s=2)
+            if response.status == 200:
+                return _text(response.body)
+        except OSError:
+            pass
+        finally:
+            await transport.close()
+        await clock.sleep(POLL_S)
 
 
 async def _fetch_from_pod(client: Client, url: str, clock: Clock) -> str:
