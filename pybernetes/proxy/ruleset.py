@@ -209,7 +209,9 @@ def _base_chains(family: Family, settings: Settings) -> Mapping[str, tuple[str, 
         "nat-output": ("type nat hook output priority -100; policy accept", "jump services"),
         "nat-postrouting": (
             "type nat hook postrouting priority srcnat; policy accept",
-            f"{family.name} saddr . {family.name} daddr @hairpin masquerade fully-random",
+            # Only what came through a Service: a node talks to itself directly too, and a flow that began before these rules
+            # must not get another source port in the middle of its handshake.
+            f"ct status dnat {family.name} saddr . {family.name} daddr @hairpin masquerade fully-random",
             # The bit is cleared before it leaves: a tunnel on its way must not masquerade again.
             f"meta mark & {MASQUERADE_MARK:#x} != 0 meta mark set meta mark ^ {MASQUERADE_MARK:#x} masquerade fully-random",
         ),

@@ -45,6 +45,13 @@ except ConnectionRefusedError: print("refused")
 except TimeoutError: print("timeout")
 """
 
+SELF = """
+import socket, sys
+server = socket.create_server((sys.argv[1], 8080)); client = socket.create_connection((sys.argv[1], 8080), 1)
+connection, peer = server.accept()
+print("unchanged" if peer == client.getsockname() else "changed")
+"""
+
 
 def run(*command):
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=20).stdout.strip()
@@ -148,6 +155,13 @@ def test_connections_are_spread_over_the_endpoints(net):
 def test_a_pod_reaches_itself_through_a_service(net):
     program(net, cluster_ip((Endpoint("10.244.0.2", 8080),)))
     assert net.fetch("a", SERVICE, 80).startswith("a ")
+
+
+def test_a_node_that_is_an_endpoint_talks_to_itself_untouched(net):
+    """Its own connections to the API server stalled: they matched as hairpins and were given new source ports midway."""
+    program(net, cluster_ip((Endpoint(NODE, 8080),)))
+    listed = run("ip", "netns", "exec", net.name("node"), sys.executable, "-c", SELF, NODE)
+    assert listed == "unchanged"
 
 
 def test_a_pod_keeps_its_address_towards_another_pod(net):
