@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,9 @@ log = logger("kubelet.cgroups")
 SHARES_MIN = 2
 SHARES_PER_CPU = 1024
 QUOTA_MIN_US = 1000
-V1_CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids", "hugetlb", "blkio", "devices", "freezer", "systemd")
+# With those that hold no controller: the runtime makes its cgroups there too, and what is not ours to remove is left for good.
+V1_TREES = ("cpu", "cpuacct", "cpuset", "memory", "pids", "hugetlb", "blkio", "devices", "freezer", "perf_event", "net_cls",
+            "net_prio", "rdma", "misc", "systemd", "unified")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ class Cgroups:
         if self._v2:
             self._trees[""] = mount
         else:
-            for controller in V1_CONTROLLERS:
+            for controller in V1_TREES:
                 if (mount / controller / "cgroup.procs").exists():
                     self._trees[controller] = mount / controller
 
@@ -122,11 +125,14 @@ class Cgroups:
                     self._remove_tree(top)
 
     def tear_down(self) -> None:
-        """Remove the whole `kubepods` tree (of a node that is taken down)."""
+        """Remove the whole `kubepods` tree (of a node that is taken down), and the root if that leaves it empty."""
         for tree in self._trees.values():
             top = tree / self._join("kubepods")
             if top.is_dir():
                 self._remove_tree(top)
+            if self._prefix:
+                with suppress(OSError):  # not ours alone, or not there
+                    (tree / self._prefix).rmdir()
 
     def pod_uids(self) -> set[str]:
         """Of the pods that have a cgroup: what an orphan leaves behind is found by this."""
