@@ -71,6 +71,9 @@ class Look:
     now: datetime
     failure: Failure | None  # of the last pass over the same key
     client: Client  # for the few who must ask the server itself
+    # Uids of objects whose deletion was sent by an earlier pass and not answered: whoever chooses what to delete must choose
+    # these first, for a cache that is behind still shows those of them that are gone.
+    maybe_deleted: frozenset[str] = frozenset()
 
 
 def always(old: Object, new: Object) -> bool:

@@ -124,6 +124,7 @@ class _Worker:
         self._queue: WorkQueue[str] = WorkQueue(manager.clock, manager.entropy)
         self._expectations = Expectations()
         self._failures: dict[str, Failure] = {}
+        self._maybe_deleted: dict[str, frozenset[str]] = {}  # since the last pass that did all that it wanted
         resources = dict.fromkeys([*(wake.resource for wake in controller.wakes_on), *controller.reads])
         self._informers: dict[Resource, Informer] = {resource: manager.informer(resource) for resource in resources}
         self._caches: Caches = self._informers
@@ -171,7 +172,8 @@ class _Worker:
         if self._expectations.blocked(key, now_s, self._reached):
             self._queue.add_after(key, RECHECK_S)
             return
-        look = Look(self._caches, self._clock.now(), self._failures.get(key), self._client)
+        maybe_deleted = self._maybe_deleted.pop(key, frozenset())
+        look = Look(self._caches, self._clock.now(), self._failures.get(key), self._client, maybe_deleted)
         seen: Any = self.controller.observe(look, key)
         if inspect.isawaitable(seen):
             seen = await seen
@@ -182,6 +184,8 @@ class _Worker:
         outcome = await self._performer.perform(key, self.controller.decide(seen))
         if outcome.failure is not None:
             self._failures[key] = outcome.failure
+            if maybe_deleted := maybe_deleted | outcome.maybe_deleted:
+                self._maybe_deleted[key] = maybe_deleted
             self._queue.add_rate_limited(key)
             return
         self._failures.pop(key, None)

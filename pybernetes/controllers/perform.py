@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from pybernetes.client.rest import Client, PatchType
@@ -42,6 +42,7 @@ class Outcome:
 
     failure: Failure | None = None
     look_again_s: float | None = None
+    maybe_deleted: set[str] = field(default_factory=set)  # uids: nobody answered whether they were
 
 
 class Performer:
@@ -77,6 +78,7 @@ class Performer:
                 then = await self.perform(key, [follow_up])
                 outcome.failure = outcome.failure or then.failure
                 outcome.look_again_s = outcome.look_again_s if then.look_again_s is None else then.look_again_s
+                outcome.maybe_deleted |= then.maybe_deleted
         return outcome
 
     async def _group(self, key: str, group: Sequence[Action], outcome: Outcome) -> list[Action]:
@@ -108,9 +110,13 @@ class Performer:
                 log.debug("Lost a race, looking again", key=key, err=error.message)
             else:
                 log.warning("Could not carry out a decision", key=key, action=type(action).__name__, err=error.message)
+            if isinstance(action, Delete) and error.code >= 500:
+                outcome.maybe_deleted.add(action.uid)
             outcome.failure = outcome.failure or Failure(action, error.reason or "Unknown", error.message)
             return failed(error) if failed is not None else ()
         except ConnectionFailed as error:
+            if isinstance(action, Delete):
+                outcome.maybe_deleted.add(action.uid)
             outcome.failure = outcome.failure or Failure(action, "ConnectionFailed", str(error))
             return ()
 
@@ -125,12 +131,13 @@ class Performer:
                         uid=action.uid, resource_version=action.resource_version,
                         grace_period_s=action.grace_period_s, propagation_policy=action.propagation_policy,
                     )  # fmt: skip
+                    done = action.deleted
                 except errors.NotFound:
-                    return ()
+                    done = ()
                 exists, cached = self._cached(action.resource, action.namespace, action.name)
                 if exists:
                     self._expectations.deleted(key, action.resource, action.uid, cached, self._clock.monotonic())
-                return action.deleted
+                return done
             case DeleteCollection():
                 try:
                     await self._client.delete_collection(action.resource, action.namespace)

@@ -60,6 +60,7 @@ class Snapshot:
     now: datetime
     failure: Failure | None = None
     related: Mapping[str, int] = field(default_factory=dict)  # node -> pods there of all its owner's replica sets
+    maybe_deleted: frozenset[str] = frozenset()  # uids, see `Look`
 
 
 def set_selector(replica_set: Object) -> Selector:
@@ -79,7 +80,7 @@ def reconcile(seen: Snapshot) -> list[Action]:
         return actions  # who belongs to whom comes first; the caches will show it
     active = [pod for pod in claimed if pods.is_active(pod)]
     if not is_being_deleted(owner):
-        actions += scale(seen.resource, owner, active, seen.related, seen.now)
+        actions += scale(seen, active)
     # Else the garbage collector disposes of the pods, as propagationPolicy asks; we still report.
     status = summarize(seen.resource, owner, claimed, seen.failure, seen.now)
     if status != (owner.get("status") or {}):
@@ -90,14 +91,17 @@ def reconcile(seen: Snapshot) -> list[Action]:
     return actions
 
 
-def scale(
-    resource: Resource, owner: Object, active: Sequence[Object], related: Mapping[str, int], now: datetime
-) -> list[Action]:
+def scale(seen: Snapshot, active: Sequence[Object]) -> list[Action]:
+    owner = seen.owner
     surplus = len(active) - int(owner["spec"].get("replicas", 1))
     if surplus < 0:
-        create = Create(PODS, pod_for(owner, resource), created=_created(owner), failed=_failed_create(owner))
+        create = Create(PODS, pod_for(owner, seen.resource), created=_created(owner), failed=_failed_create(owner))
         return [create] * min(-surplus, BURST_PODS)
-    victims = sorted(active, key=lambda pod: deletion_rank(pod, related, now))[: min(surplus, BURST_PODS)]
+
+    def rank(pod: Object) -> tuple[Any, ...]:
+        return uid_of(pod) not in seen.maybe_deleted, *deletion_rank(pod, seen.related, seen.now)
+
+    victims = sorted(active, key=rank)[: min(surplus, BURST_PODS)]
     return [
         delete(
             PODS,
@@ -238,7 +242,7 @@ def _observer(resource: Resource) -> Callable[[Look, str], Snapshot | None]:
         # Counting is for choosing victims, which is rare.
         if resource == REPLICA_SETS and len(candidates) > int(owner["spec"].get("replicas", 1)):
             related = _related_by_node(look, owner)
-        return Snapshot(resource, owner, candidates, look.now, look.failure, related)
+        return Snapshot(resource, owner, candidates, look.now, look.failure, related, look.maybe_deleted)
 
     return observe
 
