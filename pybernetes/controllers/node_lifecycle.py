@@ -199,13 +199,12 @@ class Evictions:
 
     def may_in(self, node: Object, nodes: Sequence[Object], now: datetime) -> timedelta | None:
         """Whether this node may be tainted now: then it takes the zone's turn."""
-        down = [each for each in nodes if not is_up(each)]
-        if len(down) == len(nodes):
-            return None
         uid = node["metadata"]["uid"]
-        if is_up(node):
+        if is_up(node):  # the usual case, and it must not cost a look at all others
             self.granted.pop(uid, None)
             return timedelta(0)
+        if not any(map(is_up, nodes)):
+            return None
         if uid in self.granted:
             return timedelta(0)
         zone = zone_of(node)

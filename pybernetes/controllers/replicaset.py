@@ -97,6 +97,8 @@ def scale(seen: Snapshot, active: Sequence[Object]) -> list[Action]:
     if surplus < 0:
         create = Create(PODS, pod_for(owner, seen.resource), created=_created(owner), failed=_failed_create(owner))
         return [create] * min(-surplus, BURST_PODS)
+    if surplus == 0:
+        return []
 
     def rank(pod: Object) -> tuple[Any, ...]:
         return uid_of(pod) not in seen.maybe_deleted, *deletion_rank(pod, seen.related, seen.now)
