@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import orjson
@@ -106,8 +106,9 @@ class ApiServer:
             enable=config.enable_admission_plugins, disable=config.disable_admission_plugins,
         )  # fmt: skip
         self._writes = Writes(
-            self.image, self._context, admission, self._check_grant, EventLeases(store, clock, config.event_ttl_s)
-        )
+            self.image, self._context, admission, self._check_grant, self._authorize,
+            EventLeases(store, clock, config.event_ttl_s),
+        )  # fmt: skip
         self._deletes = Deletes(self._writes, admission)
         self._tokens = self._token_issuer()
         issue = self._tokens.issue if self._tokens is not None else None
@@ -302,6 +303,13 @@ class ApiServer:
     async def _check_grant(self, kind: Kind, obj: Object, old: Object | None, user: User) -> None:
         if kind.resource.group == resources.ROLES.group:
             await check_write(kind.resource, obj, old, user, self._authorizer, self.reader)
+
+    async def _authorize(self, call: Call, verb: str) -> None:
+        """Some requests do more than their method says: a PUT or an apply may create. Raises `Forbidden`."""
+        info = replace(call.info, verb=verb)
+        verdict = await self._authorizer.authorize(call.user, info)
+        if verdict.decision is not Decision.ALLOW:
+            raise authorization.forbidden(call.user, info, verdict.reason)
 
     def _context(self, call: Call) -> Context:
         return Context(

@@ -11,7 +11,7 @@ import orjson
 
 from pybernetes.apiserver import requests
 from pybernetes.apiserver.calls import Call
-from pybernetes.apiserver.registry import metadata
+from pybernetes.apiserver.registry import metadata, ownership
 from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.machinery import codec
 from pybernetes.machinery.errors import BadRequest, DecodeError, FieldError, Invalid, StatusError, UnsupportedMediaType, invalid
@@ -75,16 +75,20 @@ def read_object(call: Call, kind: Kind) -> Object:
     return obj
 
 
+def patch_type(call: Call) -> str:
+    """The media type of a patch."""
+    return call.request.headers.get("content-type", "").partition(";")[0].strip()
+
+
 def patcher(call: Call, kind: Kind) -> Callable[[Object], Object]:
     """What the patch in the body does to an object. Raises `UnsupportedMediaType`, `BadRequest`; the function `Invalid`."""
-    content_type = call.request.headers.get("content-type", "").partition(";")[0].strip()
-    if content_type == APPLY_PATCH:
-        raise UnsupportedMediaType("server-side apply is not served yet; use kubectl apply without --server-side")
+    content_type = patch_type(call)
     if content_type not in _PATCHES:
         accepted = ", ".join(_PATCHES)
         raise UnsupportedMediaType(
             f"the body of the request was in an unknown format - accepted media types include: {accepted}"
         )
+    ownership.check_patch_options(call, applies=False)
     validation = field_validation(call, "PatchOptions")
     try:
         patch = codec.load_json(call.request.body)

@@ -20,6 +20,7 @@ from pybernetes.machinery.errors import StatusError, already_exists, conflict, n
 from pybernetes.machinery.meta import Object, Resource
 from pybernetes.machinery.resources import SUBRESOURCES, Subresource
 from pybernetes.machinery.schema import Schema, schema_for
+from pybernetes.machinery.schema.shapes import Shape, shape_of, zero_of
 from pybernetes.store.interface import Entry, Revision
 
 # Where upstream keeps what is not kept under its plural.
@@ -60,6 +61,8 @@ class Kind:
         self.strategy = strategy
         self.subresources: Mapping[str, Subresource] = SUBRESOURCES.get(resource, {})
         self.storage: Kind = storage or self
+        self.versions: dict[str, Kind] = storage.versions if storage else {}  # those that share the stored objects
+        self.versions[resource.api_version] = self
         self.prefix = f"{ROOT}{storage_path(strategy)}/"
         self.table: Table = image.table(self.prefix)
         self.list_head = f'{{"kind":"{resource.kind}List","apiVersion":"{resource.api_version}","metadata":'.encode()
@@ -77,6 +80,16 @@ class Kind:
     @cached_property
     def schema(self) -> Schema:
         return schema_for(self.resource.gvk)
+
+    @cached_property
+    def shape(self) -> Shape:
+        """The type as server-side apply sees it."""
+        return shape_of(self.schema.struct.name)
+
+    @cached_property
+    def zero(self) -> Object:
+        """An object to which nobody gave anything. Shared."""
+        return zero_of(self.schema.struct.name)
 
     def key(self, namespace: str, name: str) -> str:
         return f"{self.prefix}{namespace}/{name}" if self.resource.namespaced else self.prefix + name
@@ -116,6 +129,10 @@ class Kind:
         """A fresh object in the served version, free to alter."""
         obj: Object = orjson.loads(entry.value)
         obj["metadata"] = {"resourceVersion": str(revision or entry.mod_revision), **obj["metadata"]}
+        return self.from_storage(obj)
+
+    def from_storage(self, obj: Object) -> Object:
+        """An object of the stored version in this one; it may be the same, altered."""
         if self.converts:
             if self.strategy.from_storage is not None:
                 return self.strategy.from_storage(self.resource.version, obj)
@@ -126,12 +143,15 @@ class Kind:
 
     def stored(self, obj: Object) -> bytes:
         """The bytes to store for an object of the served version."""
+        return codec.encode(self.to_storage(obj))
+
+    def to_storage(self, obj: Object) -> Object:
+        """The object in the stored version."""
         if self.converts:
             if self.strategy.to_storage is not None:
-                obj = self.strategy.to_storage(self.resource.version, obj)
-            else:
-                obj = {**obj, "apiVersion": self.storage.resource.api_version}
-        return codec.encode(obj)
+                return self.strategy.to_storage(self.resource.version, obj)
+            return {**obj, "apiVersion": self.storage.resource.api_version}
+        return obj
 
     # Errors
 

@@ -7,7 +7,7 @@ is tried again when somebody else wrote in between, and so is an update that nam
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from pybernetes.apiserver.admission.chain import Chain
@@ -15,9 +15,10 @@ from pybernetes.apiserver.admission.interface import AdmissionRequest, Operation
 from pybernetes.apiserver.attributes import User
 from pybernetes.apiserver.calls import Call
 from pybernetes.apiserver.image import Image
-from pybernetes.apiserver.registry import decoding, metadata
+from pybernetes.apiserver.registry import decoding, metadata, ownership
 from pybernetes.apiserver.registry.event_leases import EVENTS_PREFIX, EventLeases
 from pybernetes.apiserver.registry.kinds import Kind
+from pybernetes.apiserver.registry.ownership import Track
 from pybernetes.apiserver.registry.reading import entry_response
 from pybernetes.apiserver.registry.strategy import Context
 from pybernetes.machinery.errors import FieldError, StatusError, invalid
@@ -31,6 +32,8 @@ _CREATE_DROPS = "resourceVersion should not be set on objects to be created"
 
 # From the current object (fresh) to the wanted one; raises `StatusError`.
 Change = Callable[[Object], Object]
+# (call, verb): raises `Forbidden` unless the user may do that, too, to what the request names.
+Authorize = Callable[[Call, str], Awaitable[None]]
 # (kind, new, old, user): raises `Forbidden` where a role or binding would grant more than the user holds.
 CheckGrant = Callable[[Kind, Object, Object | None, User], Awaitable[None]]
 
@@ -44,24 +47,28 @@ class Writes:
         context: Callable[[Call], Context],
         admission: Chain,
         check_grant: CheckGrant,
+        authorize: Authorize,
         event_leases: EventLeases,
     ) -> None:
         self.image = image
         self.context = context
         self.admission = admission
         self._check_grant = check_grant
+        self._authorize = authorize
         self._event_leases = event_leases
 
     # create
 
     async def create(self, call: Call, kind: Kind) -> Response:
+        ownership.check_manager(call, "CreateOptions")
         obj = decoding.read_object(call, kind)
         metadata.check_namespace(obj, kind.resource, call.info.namespace)
         if call.info.name:  # PUT that creates
             metadata.check_name(obj, call.info.name)
         return await self.create_object(call, kind, obj)
 
-    async def create_object(self, call: Call, kind: Kind, obj: Object) -> Response:
+    async def create_object(self, call: Call, kind: Kind, obj: Object, entries: Sequence[Object] | None = None) -> Response:
+        """`entries`: its managed fields, if an apply has said so; otherwise whoever creates it manages them all."""
         if obj["metadata"].get("resourceVersion"):
             raise _Unexplained(_CREATE_DROPS)
         strategy, meta = kind.strategy, obj["metadata"]
@@ -70,17 +77,19 @@ class Writes:
         for attempt in range(GENERATE_NAME_TRIES):
             tried = _copy(obj) if base and attempt < GENERATE_NAME_TRIES - 1 else obj
             try:
-                entry = await self._create(call, kind, tried, base)
+                entry = await self._create(call, kind, tried, base, entries)
                 return entry_response(call, kind, entry, 201) if entry.mod_revision else self._dry(call, kind, entry, 201)
             except KeyExists as error:
                 if not base or attempt == GENERATE_NAME_TRIES - 1:
                     raise kind.already_exists(kind.names(error.current.key)[1]) from error
         raise AssertionError("unreachable")
 
-    async def _create(self, call: Call, kind: Kind, obj: Object, base: str) -> Entry:
+    async def _create(self, call: Call, kind: Kind, obj: Object, base: str, entries: Sequence[Object] | None) -> Entry:
         strategy, info = kind.strategy, call.info
         context = self.context(call)
         metadata.begin(obj, strategy, context.now, call.entropy)
+        if entries is None:
+            entries = ownership.created(call, kind, obj)
         request = AdmissionRequest(
             Operation.CREATE, kind.resource, "", info.namespace, obj["metadata"].get("name", ""), call.user, obj, None,
             _options("CreateOptions", call), call.dry_run, call.warnings,
@@ -110,6 +119,8 @@ class Writes:
         stored = False
         try:
             kind.schema.conform(obj)  # hooks and plugins write as they like; stored is what Go would write
+            if entries:
+                obj["metadata"]["managedFields"] = entries
             value = kind.stored(obj)
             revision = Revision(0)
             if not call.dry_run:
@@ -125,12 +136,14 @@ class Writes:
     # update
 
     async def update(self, call: Call, kind: Kind, subresource: str = "") -> Response:
+        ownership.check_manager(call, "UpdateOptions")
         obj = decoding.read_object(call, kind)
         metadata.check_name(obj, call.info.name)
         metadata.check_namespace(obj, kind.resource, call.info.namespace)
         await self.image.current()
         absent = kind.key(call.info.namespace, call.info.name) not in kind.table.entries
         if absent and kind.strategy.creates_on_update and not subresource:
+            await self._authorize(call, "create")
             obj["metadata"].pop("resourceVersion", None)
             return await self.create_object(call, kind, obj)
         if not obj["metadata"].get("resourceVersion") and kind.strategy.needs_resource_version_on_update:
@@ -141,28 +154,53 @@ class Writes:
 
     async def patch(self, call: Call, kind: Kind, subresource: str = "") -> Response:
         await self.image.current()
+        if decoding.patch_type(call) == decoding.APPLY_PATCH:
+            return await self._apply(call, kind, subresource)
         return entry_response(call, kind, await self.change(call, kind, decoding.patcher(call, kind), subresource))
 
-    async def change(self, call: Call, kind: Kind, change: Change, subresource: str = "") -> Entry:
+    async def _apply(self, call: Call, kind: Kind, subresource: str) -> Response:
+        """Server-side apply: change the object, or create it."""
+        ownership.check_patch_options(call, applies=True)
+        decoding.field_validation(call, "PatchOptions")
+        config = ownership.read_config(call)
+        if kind.key(call.info.namespace, call.info.name) in kind.table.entries or subresource:
+            entry = await self.change(
+                call,
+                kind,
+                lambda live: ownership.applied(call, kind, config, live, subresource),
+                subresource,
+                ownership.as_given,
+            )
+            return entry_response(call, kind, entry)
+        new = ownership.applied(call, kind, config, None)
+        if uid := new["metadata"].get("uid"):
+            why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            raise kind.conflict(call.info.name, why)
+        await self._authorize(call, "create")
+        new["metadata"].pop("resourceVersion", None)
+        return await self.create_object(call, kind, new, new["metadata"].pop("managedFields", ()))
+
+    async def change(self, call: Call, kind: Kind, change: Change, subresource: str = "", track: Track | None = None) -> Entry:
         """Read, change, write; again if the object was written in between and the wanted one names no version.
 
         Raises `NotFound`, `Conflict`, `Invalid`, and whatever `change` or admission raise.
         """
         info = call.info
         key = kind.key(info.namespace, info.name)
+        track = track or ownership.tracking(call, kind, subresource)
         for _ in range(CONFLICT_TRIES):
             current = kind.table.entries.get(key)
             if current is None:
                 raise kind.not_found(info.name)
             try:
-                return await self._update(call, kind, current, change, subresource)
+                return await self._update(call, kind, current, change, subresource, track)
             except Mismatch as error:
                 if error.current is None:
                     raise kind.not_found(info.name) from error
                 await self.image.reached(error.current.mod_revision)
         raise kind.conflict(info.name)
 
-    async def _update(self, call: Call, kind: Kind, current: Entry, change: Change, subresource: str) -> Entry:
+    async def _update(self, call: Call, kind: Kind, current: Entry, change: Change, subresource: str, track: Track) -> Entry:
         old = kind.object(current)
         new = change(kind.object(current))
         _check_preconditions(kind, new, old, replaces=call.request.method == "PUT")
@@ -170,7 +208,11 @@ class Writes:
         strategy = kind.strategy
         before = len(call.warnings)
         strategy.default(new)
+        given = new["metadata"].get("managedFields")
         metadata.carry_over(new, old)
+        entries = track(new, old, given)
+        if entries:
+            new["metadata"]["managedFields"] = entries
         context = self.context(call)
         request = AdmissionRequest(
             Operation.UPDATE, kind.resource, subresource, call.info.namespace, call.info.name, call.user, new, old,
@@ -187,8 +229,11 @@ class Writes:
         call.warnings[before:] = dict.fromkeys([*call.warnings[before:], *strategy.warnings(new, old)])
         await self.admission.validate(request)
         kind.schema.conform(new)
+        is_same = ownership.settle(kind, new, old, entries)
         if self._is_finished(kind, new):
             return await self._delete_now(call, kind, current, new, context)
+        if is_same:
+            return current
         value = kind.stored(new)
         if value == current.value or call.dry_run:
             return Entry(current.key, value, current.create_revision, current.mod_revision, current.version)

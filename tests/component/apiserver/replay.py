@@ -194,6 +194,8 @@ class Replay:
             }
             if "causes" in found:
                 return _sorted_causes(found)
+            if isinstance(found.get("managedFields"), list):
+                found["managedFields"].sort(key=_manager)
             return found
         if isinstance(value, list):
             return [self._normalized(item, key, kind) for item in value]
@@ -213,6 +215,11 @@ class Replay:
         if key == "storageVersionHash":
             return "<hash>"
         return _UID.sub("<uid>", text)
+
+
+def _manager(entry: dict[str, Any]) -> str:
+    """The recordings have the managers in this order: their own depends on the times of day."""
+    return json.dumps([entry.get(name) for name in ("manager", "operation", "subresource", "apiVersion")])
 
 
 def _difference(ours: Any, theirs: Any, path: str) -> str:

@@ -88,8 +88,8 @@ async def test_status_is_written_through_its_own_door_alone(server: Any, pod: di
     assert "activeDeadlineSeconds" not in changed["spec"]
 
 
-async def test_server_side_apply_says_that_it_is_not_there(server: Any, pod: dict[str, Any]) -> None:
-    answer = await server.ask("PATCH", f"{PODS}/p?fieldManager=m", {}, content_type="application/apply-patch+yaml")
+async def test_server_side_apply_in_cbor_is_refused(server: Any, pod: dict[str, Any]) -> None:
+    answer = await server.ask("PATCH", f"{PODS}/p?fieldManager=m", {}, content_type="application/apply-patch+cbor")
     assert (answer["code"], answer["reason"]) == (415, "UnsupportedMediaType")
 
 
