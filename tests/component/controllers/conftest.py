@@ -1,64 +1,34 @@
-"""A control plane in one process, on virtual time: the real API server over a store in memory, and the controllers."""
+"""A control plane in one process, on virtual time: the simulator without scheduler and nodes."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pybernetes.apiserver.authentication import Options as Authentication
-from pybernetes.apiserver.server import ApiServer, Config
 from pybernetes.client.rest import Client
-from pybernetes.client.transport import ConnectionFailed, InProcessTransport, close_stream
-from pybernetes.controllers.manager import Manager
 from pybernetes.controllers.options import Options
 from pybernetes.machinery import errors
-from pybernetes.machinery.entropy import SeededEntropy
-from pybernetes.machinery.http.messages import Handler, Request, Response
 from pybernetes.machinery.meta import Object, Resource, name_of
 from pybernetes.machinery.resources import NODES, PODS, SERVICE_ACCOUNTS
-from pybernetes.sim import virtual_time
-from pybernetes.store.embedded import EmbeddedStore, MemoryLog
+from pybernetes.sim.cluster import SimulatedCluster, simulate
+from pybernetes.sim.faults import NONE, Faults
 
-CONTROLLER_MANAGER = "system:kube-controller-manager"  # what it may do is what RBAC gives this user
-
-
-class LossyTransport(InProcessTransport):
-    """Loses one request in ten before the server gets it, and one answer in ten after it acted; watches break now and then."""
-
-    def __init__(self, handler: Handler, entropy: Any, **kwargs: Any) -> None:
-        super().__init__(handler, **kwargs)
-        self._entropy = entropy
-
-    async def send(self, request: Request, *, stream: bool = False, timeout_s: float | None = 60) -> Response:
-        luck = self._entropy.random()
-        if luck < 0.1:
-            raise ConnectionFailed("lost before it arrived")
-        response = await super().send(request, stream=stream, timeout_s=timeout_s)
-        if luck > 0.9:
-            await close_stream(response.body)
-            raise ConnectionFailed("the answer was lost")
-        return response
+# One request in ten is lost before the server gets it, one answer in ten after it acted; watches break now and then.
+LOSSY = Faults(lost_before=0.1, lost_after=0.1, stream_s=60)
 
 
 class ControlPlane:
     """What a scenario works with: `admin` may do anything."""
 
-    def __init__(self, server: ApiServer, clock: Any, entropy: Any) -> None:
-        self.clock = clock
-        self.entropy = entropy
-        self.server = server
-        self.admin = self.client("admin")
+    def __init__(self, cluster: SimulatedCluster) -> None:
+        self._cluster = cluster
+        self.clock = cluster.clock
+        self.admin = cluster.client
 
-    def client(self, token: str, *, lossy: bool = False) -> Client:
-        headers = {"authorization": f"Bearer {token}"}
-        transport = InProcessTransport(self.server.handle, headers=headers)
-        if lossy:
-            transport = LossyTransport(self.server.handle, SeededEntropy(2), headers=headers)
-        return Client(transport, clock=self.clock, entropy=self.entropy)
+    def bootstrapping_kubelet(self) -> Client:
+        return self._cluster.client_as("system:bootstrap:abcdef", "system:bootstrappers")
 
     async def items(self, resource: Resource, namespace: str = "default") -> list[Object]:
         found: list[Object] = (await self.admin.list(resource, namespace))["items"]
@@ -75,12 +45,7 @@ class ControlPlane:
 
     async def until(self, condition: Callable[[], Awaitable[Any]], within_s: float = 60) -> Any:
         """Wait, in virtual time; gives what the condition gave."""
-        for _ in range(int(within_s * 10)):
-            found = await condition()
-            if found:
-                return found
-            await self.clock.sleep(0.1)
-        raise AssertionError(f"not within {within_s} s")
+        return await self._cluster.until(condition, within_s)
 
     async def namespace_ready(self, name: str = "default") -> None:
         async def has_account() -> bool:
@@ -113,39 +78,15 @@ class ControlPlane:
 
 
 @pytest.fixture
-def control_plane(tmp_path: Path) -> Callable[..., None]:
-    """Runs a scenario: `control_plane(scenario, controllers=(…), **options)`."""
-    tokens = tmp_path / "tokens.csv"
-    bootstrap = 'kubelet,system:bootstrap:abcdef,3,"system:bootstrappers"'
-    tokens.write_text(f'admin,admin,1,"system:masters"\nmanager,{CONTROLLER_MANAGER},2\n{bootstrap}\n')
+def control_plane() -> Callable[..., None]:
+    """Runs a scenario: `control_plane(scenario, lossy=…, **options of the controllers)`."""
 
     def run(scenario: Callable[[ControlPlane], Awaitable[None]], *, lossy: bool = False, **options: Any) -> None:
-        async def main(clock: Any) -> None:
-            entropy = SeededEntropy(1)
-            store = await EmbeddedStore.open(MemoryLog(), clock=clock, entropy=entropy)
-            config = Config(authentication=Authentication(token_auth_file=tokens))
-            server = ApiServer(store, clock=clock, entropy=entropy, config=config)
-            plane = ControlPlane(server, clock, entropy)
-            tasks = [asyncio.ensure_future(server.run())]
-            try:
-                await server.wait_ready()
-                client = plane.client("manager", lossy=lossy)
-                manager = Manager(client, clock=clock, entropy=entropy, options=Options(**options), detect_mutations=True)
-                tasks.append(asyncio.ensure_future(manager.run()))
-                scene = asyncio.ensure_future(scenario(plane))
-                tasks.append(scene)
-                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-                assert scene in done, "a component ended before the scenario"
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-                await server.close()
-                await store.close()
+        async def scene(cluster: SimulatedCluster) -> None:
+            await scenario(ControlPlane(cluster))
 
-        virtual_time.run(main)
+        faults = LOSSY if lossy else NONE
+        simulate(scene, seed=1, nodes=0, scheduler=False, faults=faults, controller_options=Options(**options))
 
     return run
 

@@ -257,7 +257,7 @@ def test_a_bootstrapping_kubelet_gets_its_certificate_and_nobody_elses(control_p
         }
 
     async def scenario(plane: Any) -> None:
-        kubelet = plane.client("kubelet")
+        kubelet = plane.bootstrapping_kubelet()
         await kubelet.create(CERTIFICATE_SIGNING_REQUESTS, csr("mine", "system:nodes"))
 
         async def certificate() -> Any:
