@@ -17,7 +17,7 @@ from pathlib import Path
 
 import click
 
-from pybernetes.cli import containerd, machine, preflight, state
+from pybernetes.cli import containerd, host_ports, machine, preflight, state
 from pybernetes.cli.components import CGROUP_ROOT
 from pybernetes.cli.failure import Failure
 from pybernetes.cli.layout import Layout
@@ -142,6 +142,7 @@ def _remove_network(layout: Layout) -> None:
     if shutil.which("nft"):
         for family, table in NFT_TABLES:
             subprocess.run(["nft", "delete", "table", family, table], capture_output=True, check=False, timeout=10)
+        host_ports.remove_chains()
     # host-local keeps its leases here; each names a container that is gone now.
     shutil.rmtree("/var/lib/cni/networks/pybernetes", ignore_errors=True)
 
