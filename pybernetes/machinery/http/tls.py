@@ -15,6 +15,7 @@ from pybernetes.machinery.log import logger
 log = logger("tls")
 
 RECHECK_PERIOD_S = 10.0
+ALPN_PROTOCOLS = ("h2", "http/1.1")
 
 
 def server_context(cert_file: str, key_file: str, client_ca_file: str | None = None) -> ssl.SSLContext:
@@ -65,7 +66,7 @@ class _Files:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(self._cert_file, self._key_file)
-        context.set_alpn_protocols(["http/1.1"])
+        context.set_alpn_protocols(ALPN_PROTOCOLS)
         context.num_tickets = 0  # client certificates are checked anew; tickets would only cost memory
         if self._client_ca_file:
             context.load_verify_locations(self._client_ca_file)

@@ -1,0 +1,394 @@
+"""HTTP/1.1, one connection (RFC 9112): an `asyncio.Protocol` feeds httptools, one task serves the requests in order.
+
+So pipelined requests need no further care. A body that is an iterator is sent in chunks, and the next chunk is only asked for
+when the socket has taken the last one (back-pressure ends at the producer).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Collection
+from http import HTTPStatus
+from typing import cast
+
+import httptools
+
+from pybernetes.machinery.errors import RequestEntityTooLarge
+from pybernetes.machinery.http.connections import (
+    BODY_TIMEOUT_S,
+    HEAD_LIMIT_BYTES,
+    HEAD_TIMEOUT_S,
+    IDLE_TIMEOUT_S,
+    NEVER,
+    WRITE_TIMEOUT_S,
+    Owner,
+    answer,
+)
+from pybernetes.machinery.http.messages import Request, Response
+from pybernetes.machinery.log import logger
+
+log = logger("http")
+
+PIPELINE_LIMIT = 16  # requests parsed ahead of the one being served
+UPGRADED_BUFFER_BYTES = 256 * 1024
+
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def _status_line(status: int) -> bytes:
+    return _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Status\r\n".encode()
+
+
+class Http1Connection(asyncio.Protocol):
+    """One client. `task` serves what the parser puts into `_requests`."""
+
+    __slots__ = (
+        "_blocked_since",
+        "_body",
+        "_body_size",
+        "_can_write",
+        "_closing",
+        "_expects_continue",
+        "_head_size",
+        "_headers",
+        "_in_head",
+        "_loop",
+        "_parser",
+        "_peer",
+        "_peer_certificate",
+        "_raw",
+        "_reading_paused",
+        "_requests",
+        "_server",
+        "_streaming",
+        "_too_large",
+        "_transport",
+        "_upgraded",
+        "_url",
+        "_wake",
+        "deadline",
+        "task",
+    )  # fmt: skip
+
+    def __init__(self, server: Owner, loop: asyncio.AbstractEventLoop) -> None:
+        self._server = server
+        self._loop = loop
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self._requests: deque[tuple[Request, bool]] = deque()  # (request, keep the connection afterwards)
+        self._wake: asyncio.Future[None] | None = None  # what the task waits for: a request, or raw bytes
+        self._can_write: asyncio.Future[None] | None = None  # set while the send buffer is full
+        self._raw = bytearray()  # bytes after an upgrade
+        self._upgraded = False
+        self._streaming = False
+        self._reading_paused = False
+        self._closing = False  # the peer is gone, or we are about to go
+        self._too_large = False
+        self._peer_certificate: bytes | None = None
+        self._peer = ""
+        self._blocked_since = NEVER  # when the send buffer filled up
+        self.deadline = NEVER
+        self.task: asyncio.Task[None] | None = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._in_head = True
+        self._head_size = 0
+        self._body: bytes | bytearray = b""
+        self._body_size = 0
+        self._expects_continue = False
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        if peer:
+            self._peer = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else str(peer)
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None:
+            self._peer_certificate = tls.getpeercert(True)
+        self.deadline = self._server.monotonic() + HEAD_TIMEOUT_S
+        self._server.added(self)
+        self.task = self._loop.create_task(self._serve())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closing = True
+        self._server.removed(self)
+        if self._can_write is not None and not self._can_write.done():
+            self._can_write.set_result(None)
+        if self._streaming and self.task is not None:
+            self.task.cancel()  # nobody reads on: the producer learns it at once
+        self._notify()
+
+    def data_received(self, data: bytes) -> None:
+        if self._upgraded:
+            self._take_raw(data)
+            return
+        if self._in_head:
+            self._head_size += len(data)
+        try:
+            self._parser.feed_data(data)
+            if self._in_head and self._head_size > HEAD_LIMIT_BYTES:
+                self._refuse(431, b"431 Request Header Fields Too Large", "text/plain; charset=utf-8")
+        except httptools.HttpParserUpgrade as upgrade:
+            # Whatever follows is not HTTP, or not ours to read before the handler has said so.
+            self._upgraded = True
+            self._take_raw(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            if not self._closing and not self._too_large:
+                self._refuse(400, b"400 Bad Request", "text/plain; charset=utf-8")
+
+    def eof_received(self) -> bool:
+        # A client that half-closes still gets the answer to what it has asked.
+        if self._upgraded:
+            self._closing = True
+            self._notify()
+            return self._transport.get_extra_info("ssl_object") is None
+        if self._transport.get_extra_info("ssl_object") is not None:
+            return False  # TLS cannot be half-closed
+        return bool(self._requests) or (self.task is not None and self._wake is None)
+
+    def pause_writing(self) -> None:
+        if self._can_write is None:
+            self._can_write = self._loop.create_future()
+            self._blocked_since = self._server.monotonic()
+
+    def resume_writing(self) -> None:
+        waiter, self._can_write = self._can_write, None
+        self._blocked_since = NEVER
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # httptools callbacks
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        key = name.decode("latin-1").lower()
+        text = value.decode("latin-1")
+        headers = self._headers
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        if key == "expect" and text.lower() == "100-continue":
+            self._expects_continue = True
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self.deadline = self._server.monotonic() + BODY_TIMEOUT_S
+        announced = self._headers.get("content-length", "")
+        if announced.isdigit() and int(announced) > self._server.body_limit:
+            self._refuse_body()
+        elif self._expects_continue:
+            self._transport.write(_CONTINUE)
+
+    def on_body(self, data: bytes) -> None:
+        self._body_size += len(data)
+        if self._body_size > self._server.body_limit:
+            self._refuse_body()
+        elif not self._closing:
+            if self._body:  # not a list of parts: chunks may be of one byte each
+                self._body = self._body if isinstance(self._body, bytearray) else bytearray(self._body)
+                self._body += data
+            else:
+                self._body = data
+
+    def on_message_complete(self) -> None:
+        if self._closing:
+            return
+        path, _, query = self._url.decode("latin-1").partition("?")
+        if not path.startswith("/") and "://" in path:  # absolute form, as sent to proxies
+            path = "/" + path.split("://", 1)[1].partition("/")[2]
+        request = Request(
+            self._parser.get_method().decode("latin-1"), path, query, self._headers,
+            bytes(self._body), self._peer_certificate, self._peer,
+        )  # fmt: skip
+        keep = self._parser.should_keep_alive()
+        self.deadline = NEVER  # while it is served
+        self._requests.append((request, keep))
+        self._reset()
+        if len(self._requests) >= PIPELINE_LIMIT and not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+        self._notify()
+
+    def _refuse_body(self) -> None:
+        if self._too_large:
+            return
+        import orjson
+
+        self._too_large = True
+        error = RequestEntityTooLarge(f"Request entity too large: limit is {self._server.body_limit}")
+        self._refuse(413, orjson.dumps(error.status), "application/json")
+
+    def _refuse(self, status: int, body: bytes, content_type: str) -> None:
+        """Answer what cannot be read, and leave: the rest of the stream has no meaning."""
+        self._closing = True
+        self._transport.write(
+            _status_line(status) + f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
+            "Connection: close\r\n\r\n".encode() + body
+        )  # fmt: skip
+        self._transport.close()
+
+    # Raw bytes after an upgrade (`Upgradable`)
+
+    def _take_raw(self, data: bytes) -> None:
+        self._raw += data
+        if len(self._raw) > UPGRADED_BUFFER_BYTES and not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+        self._notify()
+
+    async def read(self) -> bytes:
+        while not self._raw:
+            if self._closing:
+                return b""
+            await self._wait()
+        data = bytes(self._raw)
+        self._raw.clear()
+        self._resume_reading()
+        return data
+
+    async def write(self, data: bytes) -> None:
+        if self._closing and self._transport.is_closing():
+            raise ConnectionResetError("connection closed")
+        self._transport.write(data)
+        if self._can_write is not None:
+            await self._can_write
+
+    def close(self) -> None:
+        self._transport.close()
+
+    # Serving
+
+    def _notify(self) -> None:
+        wake = self._wake
+        if wake is not None:
+            self._wake = None
+            if not wake.done():
+                wake.set_result(None)
+
+    async def _wait(self) -> None:
+        self._wake = self._loop.create_future()
+        await self._wake
+
+    def _resume_reading(self) -> None:
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    @property
+    def tasks(self) -> Collection[asyncio.Task[None]]:
+        return (self.task,) if self.task is not None else ()
+
+    def check(self, now: float) -> None:
+        """Cut the connection off where the client is too slow."""
+        # A stream may stand still for as long as its reader likes: somebody's pager.
+        stuck = self._blocked_since < now - WRITE_TIMEOUT_S and not self._streaming and not self._upgraded
+        if self.deadline < now or stuck:
+            self.abort()
+
+    def finish(self) -> None:
+        """The server stops: leave as soon as the request under way is answered; streams end now."""
+        if self._wake is not None and not self._upgraded and not self._requests:
+            self._closing = True
+            self._transport.close()
+            self._notify()
+        elif (self._streaming or self._upgraded) and self.task is not None:
+            self.task.cancel()
+
+    def abort(self) -> None:
+        self._closing = True
+        self._transport.abort()
+        if self.task is not None and (self._wake is None or self._upgraded):
+            self.task.cancel()
+        self._notify()
+
+    async def _serve(self) -> None:
+        try:
+            while not self._closing:
+                if not self._requests:
+                    await self._wait()
+                    continue
+                request, keep = self._requests.popleft()
+                self._resume_reading()
+                response = await answer(self._server.handler, request)
+                if response.status == 101 and response.upgrade is not None and self._upgraded:
+                    self._transport.write(self._head(response, -1, "Upgrade"))
+                    await response.upgrade(self)
+                    return
+                keep = keep and not self._upgraded and not self._server.stopping
+                body = response.body
+                if isinstance(body, bytes):
+                    head = self._head(response, len(body), "" if keep else "close")
+                    self._transport.write(head if request.method == "HEAD" else head + body)
+                    if self._can_write is not None:
+                        await self._can_write
+                else:
+                    keep = await self._stream(request, response, body, keep) and keep
+                if not keep or self._server.stopping:
+                    return
+                if not self._requests:
+                    self.deadline = self._server.monotonic() + IDLE_TIMEOUT_S
+        except asyncio.CancelledError:
+            # Cancelled by the server's stop or the peer's going: both end this connection, and this task with it.
+            if not self._server.stopping and not self._closing:
+                raise
+        except ConnectionError:
+            pass
+        finally:
+            if not self._transport.is_closing():
+                self._transport.close()
+
+    async def _stream(self, request: Request, response: Response, body: AsyncIterator[bytes], keep: bool) -> bool:
+        """Send the chunks; True if the body was sent to its end, so that another request may follow."""
+        chunked = "content-length" not in {name.lower() for name in response.headers}
+        write = self._transport.write
+        write(self._head(response, -1 if chunked else -2, "" if keep else "close"))
+        self._streaming = True
+        complete = False
+        try:
+            if request.method != "HEAD":
+                async for chunk in body:
+                    if not chunk:
+                        continue
+                    write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
+                    if self._can_write is not None:
+                        await self._can_write
+                    if self._closing:
+                        return False
+            complete = True
+        except asyncio.CancelledError:
+            if not self._server.stopping:
+                raise
+            complete = True  # an orderly end: what was sent is whole
+        except ConnectionError:
+            raise
+        except Exception:
+            log.exception("Body failed", method=request.method, path=request.path)
+        finally:
+            self._streaming = False
+            close = getattr(body, "aclose", None)
+            if close is not None:
+                await close()
+        if complete and chunked and request.method != "HEAD":
+            write(b"0\r\n\r\n")
+        return complete
+
+    def _head(self, response: Response, length: int, connection: str) -> bytes:
+        """`length` -1: chunked (or an upgrade), -2: the response says it itself."""
+        lines = [_status_line(response.status), b"Date: %b\r\n" % self._server.date().encode()]
+        for name, value in response.headers.items():
+            lines.append(f"{name}: {value}\r\n".encode("latin-1", "replace"))
+        if length >= 0:
+            lines.append(b"Content-Length: %d\r\n" % length)
+        elif length == -1 and response.status != 101:
+            lines.append(b"Transfer-Encoding: chunked\r\n")
+        if connection and "Connection" not in response.headers:
+            lines.append(b"Connection: %b\r\n" % connection.encode())
+        lines.append(b"\r\n")
+        return b"".join(lines)
