@@ -1,7 +1,7 @@
 """What the CNI plugin `portmap` leaves in the table `nat` of each family when the last pod with a host port is gone.
 
-The table is the whole machine's, so only what is certainly the plugin's is taken out, and only when no other pod uses it; a table
-that is empty then goes too.
+The table is the whole machine's, so only what is certainly the plugin's is taken out, and only when no other pod uses it;
+a table that is empty then goes too.
 """
 
 from __future__ import annotations
