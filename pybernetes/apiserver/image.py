@@ -301,7 +301,9 @@ class Image:
         self._advance(page.revision)
 
     async def _follow(self) -> None:
-        async for change in self.store.watch(ROOT, from_revision=Revision(self.revision + 1)):
+        # Revisions also go to what is not ours (in an etcd of several users); whoever waits for one of those need not.
+        changes = self.store.watch(ROOT, from_revision=Revision(self.revision + 1), on_progress=self._advance)
+        async for change in changes:
             table = self._route(change.key)
             if table is not None:
                 table.apply(change, self._clock.monotonic())

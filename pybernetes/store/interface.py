@@ -1,6 +1,7 @@
 """The store: an ordered map from keys to bytes, with one history.
 
-Each committed write takes the next revision (an int > 0, rising across the whole store), shown as `resourceVersion`. Writes
+Each committed write takes a later revision (an int > 0, rising across the whole store), shown as `resourceVersion`; what is
+written as one (the deletions by which a lease ends, another client's transaction) may share it. Writes
 are linearizable, and return once they are on disk; nobody sees a write, in a read, a watch or a refusal, before that. An
 entry read is current when the read returns. `tests/component/store` holds every engine to this text.
 
@@ -13,7 +14,7 @@ A caller that is cancelled while it waits for a write does not know whether it h
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import NewType, Protocol
 
@@ -123,7 +124,7 @@ class Store(Protocol):
     """See the module's text. All methods may raise `Unavailable`."""
 
     async def revision(self) -> Revision:
-        """The revision of the last committed write (linearizable); 0 in a store never written to.
+        """The revision of the last committed write (linearizable); in a store never written to, 0 or where it begins to count.
 
         Raises `Unavailable` for good once the store cannot write any more: fit for a health check.
         """
@@ -150,11 +151,14 @@ class Store(Protocol):
         """Remove if the key is still at `mod_revision`, else raise `Mismatch`."""
         ...
 
-    def watch(self, prefix: str, *, from_revision: Revision) -> Watch:
+    def watch(self, prefix: str, *, from_revision: Revision, on_progress: Callable[[Revision], None] | None = None) -> Watch:
         """Each change from that revision on (inclusive), in order, no gap and no repeat; then it waits for more.
 
         To follow a range read, watch from the revision after its own. A revision to come is waited for. Iterating raises
         `Compacted` if history starts later, also in the middle of it for a reader too slow for the window.
+
+        `on_progress` is called whenever the reader waits and `Watch.progress` rises without a change to give: revisions also
+        go to what is not under the prefix. It must be quick and must not raise.
         """
         ...
 

@@ -5,19 +5,20 @@ The life of a write, all of it on the event loop but the commit, which is the lo
     decide   against the newest state, writes under way included; it gets its revision
     queue    with whatever else arrives while a commit is under way
     commit   the queue as one transaction with one fsync (group commit), one at a time
-    show     in revision order: into the image and the history, to watches, then to the caller
+    show     in revision order: into memory, which tells watches, then to the caller
 
 So the event loop is the single writer, and no lock is needed. Between decide and show, the newest state of a key is in
 `_pending`, which only decisions see. A refusal that rests on it ("the key exists") waits until it is shown: nobody is told of
 what a crash could undo, and whoever reads after a refusal sees what it was about.
 
 If a commit fails, what is on disk is unknown and what is queued was decided on top of it. The engine then refuses all writes
-until it is opened again; it goes on reading its image, which is the last state known to be durable.
+until it is opened again; it goes on reading its memory, which is the last state known to be durable.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,12 +26,10 @@ from pybernetes.machinery.clock import Clock, SystemClock
 from pybernetes.machinery.entropy import Entropy, SystemEntropy
 from pybernetes.machinery.log import logger
 from pybernetes.store.embedded import snapshot
-from pybernetes.store.embedded.history import History, HistoryLimits
-from pybernetes.store.embedded.image import Image
 from pybernetes.store.embedded.leases import Leases
 from pybernetes.store.embedded.log import Batch, Log, State
-from pybernetes.store.embedded.watches import EmbeddedWatch, Hub
-from pybernetes.store.interface import Change, Entry, FutureRevision, KeyExists, Mismatch, Page, Revision, Unavailable
+from pybernetes.store.interface import Change, Entry, KeyExists, Mismatch, Page, Revision, Unavailable, Watch
+from pybernetes.store.memory import HistoryLimits, Memory
 
 LOGGER = logger("store")
 
@@ -51,9 +50,7 @@ class EmbeddedStore:
         self._clock = clock
         self._entropy = entropy
         self._loop = asyncio.get_running_loop()
-        self._image = Image(state.revision, state.entries)
-        self._history = History(state.revision, limits)
-        self._hub = Hub(self._history, state.revision)
+        self._memory = Memory(state.revision, state.entries, limits)
         self._decided = state.revision  # of the last write decided
         self._pending: dict[str, Change] = {}  # the last write under way to a key
         self._queue = _Queue()
@@ -85,24 +82,20 @@ class EmbeddedStore:
             log, state, clock=clock or SystemClock(), entropy=entropy or SystemEntropy(), limits=limits or HistoryLimits()
         )
 
-    # Reads: of the image alone.
+    # Reads: of memory alone.
 
     async def revision(self) -> Revision:
         self._check_writable()
-        return self._image.revision
+        return self._memory.revision
 
     async def get(self, key: str) -> Entry | None:
-        return self._image.entries.get(key)
+        return self._memory.get(key)
 
     async def range(self, prefix: str, *, revision: Revision | None = None, limit: int = 0, after: str = "") -> Page:
-        image = self._image
-        if revision is None or revision == image.revision:
-            return image.page(prefix, after=after, limit=limit)
-        self._check_past(revision)
-        return image.past_page(self._history.undo(prefix, revision), revision, prefix, after=after, limit=limit)
+        return self._memory.page(prefix, revision=revision, limit=limit, after=after)
 
-    def watch(self, prefix: str, *, from_revision: Revision) -> EmbeddedWatch:
-        return EmbeddedWatch(self._hub, prefix, from_revision)
+    def watch(self, prefix: str, *, from_revision: Revision, on_progress: Callable[[Revision], None] | None = None) -> Watch:
+        return self._memory.watch(prefix, from_revision=from_revision, on_progress=on_progress)
 
     # Writes: guard, decide, wait until it is on disk.
 
@@ -122,8 +115,8 @@ class EmbeddedStore:
         return await self._durable(self._remove(current))
 
     async def compact(self, revision: Revision) -> None:
-        self._check_past(revision)
-        self._history.forget(revision)
+        self._memory.check_past(revision)
+        self._memory.forget(revision)
 
     # Leases: their time is kept in memory, that they exist is kept in the log.
 
@@ -153,7 +146,7 @@ class EmbeddedStore:
 
         See `snapshot.restore`. Raises `FileExistsError`.
         """
-        state = State(self._image.revision, list(self._image.entries.values()), self._leases.ttls_s)
+        state = State(self._memory.revision, list(self._memory.entries.values()), self._leases.ttls_s)
         await asyncio.to_thread(snapshot.save, state, path)
         return state.revision
 
@@ -165,7 +158,7 @@ class EmbeddedStore:
         except Unavailable:
             pass
         self._refusing = self._refusing or "the store is closed"
-        self._hub.end(self._refusing)
+        self._memory.end(self._refusing)
         await self._log.close()
 
     # Decisions.
@@ -173,7 +166,7 @@ class EmbeddedStore:
     def _newest(self, key: str) -> Entry | None:
         if pending := self._pending.get(key):
             return pending.entry
-        return self._image.entries.get(key)
+        return self._memory.get(key)
 
     async def _guard(self, key: str, mod_revision: Revision) -> Entry:
         self._check_writable()
@@ -261,7 +254,7 @@ class EmbeddedStore:
         elif not self._refusing:
             LOGGER.error("The store takes no more writes", err=error)
             self._refusing = f"the store takes no more writes until it is opened again: {error}"
-            self._hub.end(self._refusing)
+            self._memory.end(self._refusing)
         for future in done.waiting:
             if future.done():  # its caller was cancelled
                 continue
@@ -276,16 +269,10 @@ class EmbeddedStore:
         if not batch.changes:
             return
         for change in batch.changes:
-            self._image.apply(change)
             if self._pending[change.key] is change:
                 del self._pending[change.key]
-        self._history.extend(batch.changes, self._clock.monotonic())
-        self._hub.publish(batch.changes)
+        self._memory.apply(batch.changes, self._clock.monotonic())
 
     def _check_writable(self) -> None:
         if self._refusing:
             raise Unavailable(self._refusing)
-
-    def _check_past(self, revision: Revision) -> None:
-        if revision > self._image.revision:
-            raise FutureRevision(self._image.revision)

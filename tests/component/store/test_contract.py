@@ -283,6 +283,25 @@ async def test_the_progress_of_a_watch_follows_what_it_gave_out_and_passes_what_
     await watch.aclose()
 
 
+async def test_who_waits_is_told_of_progress_that_brings_no_change(store: Store) -> None:
+    told: list[Revision] = []
+    start = await store.revision()
+    other = await store.create("/registry/configmaps/default/a", b"")
+    watch = store.watch(PODS, from_revision=Revision(start + 1), on_progress=told.append)
+    waiting = asyncio.create_task(take(watch, 1))
+    async with asyncio.timeout(5):
+        while other not in told:
+            await asyncio.sleep(0.01)
+    another = await store.create("/registry/configmaps/default/b", b"")
+    async with asyncio.timeout(5):
+        while another not in told:
+            await asyncio.sleep(0.01)
+    mine = await store.create(A, b"")
+    await waiting
+    assert mine not in told and told == sorted(told)
+    await watch.aclose()
+
+
 async def test_a_closed_watch_ends_also_for_a_reader_who_waits(store: Store) -> None:
     watch = store.watch(PODS, from_revision=Revision(await store.revision() + 1))
     reader = asyncio.create_task(anext(watch, None))

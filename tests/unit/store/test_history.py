@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pybernetes.store.embedded.history import History, HistoryLimits, resource_of
-from pybernetes.store.embedded.image import Image
 from pybernetes.store.interface import Change, Compacted, Entry, Revision
+from pybernetes.store.memory.history import History, HistoryLimits, resource_of
+from pybernetes.store.memory.image import Image
 
 KEYS = [f"/registry/{resource}/{name}" for resource in ("pods", "nodes", "podtemplates") for name in "abc"] + ["/short"]
 PREFIXES = ["", "/registry/", "/registry/pod", "/registry/pods/", "/registry/pods/b", "/registry/nodes/", "/short"]
@@ -43,7 +43,7 @@ def test_any_revision_of_the_past_can_be_read_in_pages(
             then.apply(change)
     history.extend(changes, 0.0)
     expected = then.page(prefix, after=after, limit=limit)
-    page = now.past_page(history.undo(prefix, revision), revision, prefix, after=after, limit=limit)
+    page = now.differing_page(history.undo(prefix, revision), revision, prefix, after=after, limit=limit)
     assert (page.entries, page.remaining) == (expected.entries, expected.remaining)
     assert page.revision == revision
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pybernetes.store.embedded import ordered
-from pybernetes.store.embedded.image import bounds
-from pybernetes.store.embedded.ordered import SortedKeys
+from pybernetes.store.memory import ordered
+from pybernetes.store.memory.image import bounds
+from pybernetes.store.memory.ordered import SortedKeys
 
 some_key = st.text(alphabet="/ab\0\U0010ffff", max_size=6)
 

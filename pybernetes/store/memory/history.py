@@ -11,6 +11,8 @@ in memory, and in age, so that a small idle cluster does not slowly fill the bou
 
 Nothing of this is on disk: after a restart history begins at the state that was opened, and watchers from before list again,
 as after a restart of upstream's API server.
+
+Several changes may share a revision (a transaction); they come together, and a cursor is a revision, so they are never parted.
 """
 
 from __future__ import annotations
@@ -75,22 +77,22 @@ def _cost(change: Change) -> int:
 
 
 class History:
-    """All resources' windows. `floor` is where the whole history begins."""
+    """All resources' windows. `floor` is where the whole history begins; some windows may begin later."""
 
     def __init__(self, floor: Revision, limits: HistoryLimits) -> None:
-        self._floor = floor
+        self.floor = floor
         self._limits = limits
         self._windows: dict[str, _Window] = {}
         self._marks: deque[tuple[float, Revision]] = deque()  # what had been written when, oldest first
 
     def extend(self, changes: Iterable[Change], now_s: float) -> None:
         """Take in the next changes, all made `now_s` (any rising clock), and forget what goes beyond the limits."""
-        revision = self._floor
+        revision = self.floor
         for change in changes:
             resource = resource_of(change.key)
             window = self._windows.get(resource)
             if window is None:
-                window = self._windows[resource] = _Window(self._floor)
+                window = self._windows[resource] = _Window(self.floor)
             window.append(change)
             while len(window.changes) > self._limits.changes or window.bytes > self._limits.bytes:
                 window.forget_first()
@@ -103,6 +105,7 @@ class History:
     def since(self, prefix: str, after: Revision) -> list[Change]:
         """Changes under `prefix` after that revision, in order. Raises `Compacted`."""
         found = [change for change in self._newest_first(prefix, after) if change.key.startswith(prefix)]
+        found.reverse()  # so that changes of one revision keep their order
         found.sort(key=lambda change: change.revision)
         return found
 
@@ -117,12 +120,12 @@ class History:
 
     def forget(self, revision: Revision) -> None:
         """Forget changes up to that revision (inclusive)."""
-        self._floor = max(self._floor, revision)
+        self.floor = max(self.floor, revision)
         for resource, window in list(self._windows.items()):
             while window.changes and window.changes[0].revision <= revision:
                 window.forget_first()
             window.floor = max(window.floor, revision)
-            if not window.changes and window.floor == self._floor:  # nothing that the history does not say
+            if not window.changes and window.floor == self.floor:  # nothing that the history does not say
                 del self._windows[resource]
 
     def _newest_first(self, prefix: str, after: Revision) -> Iterator[Change]:
@@ -132,7 +135,7 @@ class History:
             windows = [window] if (window := self._windows.get(resource)) else []
         else:
             windows = list(self._windows.values())
-        floor = max((window.floor for window in windows), default=self._floor)
+        floor = max((window.floor for window in windows), default=self.floor)
         if after < floor:
             raise Compacted(floor)
         for window in windows:

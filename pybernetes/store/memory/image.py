@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from itertools import islice
 
-from pybernetes.store.embedded.ordered import SortedKeys
 from pybernetes.store.interface import Change, Entry, Page, Revision
+from pybernetes.store.memory.ordered import SortedKeys
 
 LAST_CHARACTER = chr(sys.maxunicode)
 
@@ -23,7 +23,7 @@ class Image:
 
     def apply(self, change: Change) -> None:
         """Take the next change in."""
-        assert change.revision > self.revision
+        assert change.revision >= self.revision
         self.revision = change.revision
         if change.entry is None:
             del self.entries[change.key]
@@ -41,19 +41,21 @@ class Image:
         remaining = self._keys.count(start, stop) - len(entries) if limit else 0
         return Page(entries, self.revision, remaining)
 
-    def past_page(self, past: Mapping[str, Entry | None], revision: Revision, prefix: str, *, after: str, limit: int) -> Page:
-        """As `page`, with `past` saying what differed then: each key changed since, and its entry of that time."""
+    def differing_page(
+        self, differing: Mapping[str, Entry | None], revision: Revision, prefix: str, *, after: str, limit: int
+    ) -> Page:
+        """As `page`, of a state that differs from the current one in some keys: each with its entry there."""
         start, stop = bounds(prefix, after)
-        differing = {key: entry for key, entry in past.items() if start <= key and (stop is None or key < stop)}
-        there_then = sorted(key for key, entry in differing.items() if entry is not None)
+        differing = {key: entry for key, entry in differing.items() if start <= key and (stop is None or key < stop)}
+        there = sorted(key for key, entry in differing.items() if entry is not None)
         unchanged = (key for key in self._keys.between(start, stop) if key not in differing)
         entries: list[Entry] = []
-        for key in islice(heapq.merge(unchanged, there_then), limit or None):
+        for key in islice(heapq.merge(unchanged, there), limit or None):
             entry = differing[key] if key in differing else self.entries[key]
             assert entry is not None
             entries.append(entry)
         changed_here = sum(key in self.entries for key in differing)
-        total = self._keys.count(start, stop) - changed_here + len(there_then)
+        total = self._keys.count(start, stop) - changed_here + len(there)
         return Page(entries, revision, total - len(entries))
 
 
