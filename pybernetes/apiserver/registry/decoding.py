@@ -127,11 +127,11 @@ def _conformed(call: Call, kind: Kind, new: Object, current: Object, validation:
         metadata.check_type(given, resource)
         unknown = kind.schema.conform(given)
     except DecodeError as error:
-        raise patch_invalid(new, shown, error.why) from error
+        raise patch_invalid(new, current, shown, error.why) from error
     if unknown:
         found = field_warnings((), unknown)
         if validation == "Strict":
-            raise patch_invalid(new, shown, strict_error((), unknown))
+            raise patch_invalid(new, current, shown, strict_error((), unknown))
         if validation == "Warn":
             call.warnings += [text for text in found if text not in call.warnings]
     result: Object = given
@@ -140,13 +140,39 @@ def _conformed(call: Call, kind: Kind, new: Object, current: Object, validation:
     return result
 
 
-def patch_invalid(new: Object, shown: Object | None, detail: str) -> StatusError:
+def patch_invalid(new: Object, current: Object, shown: Object | None, detail: str) -> StatusError:
     """Upstream shows the whole result, or (strategic) the patch as Go prints it, and knows no kind here."""
-    value = _go_map(shown) if shown is not None else orjson.dumps(new, option=orjson.OPT_SORT_KEYS).decode()
+    value = _go_map(shown) if shown is not None else _patched(new, current)
     error = FieldError.invalid("patch", value, detail)
     made = invalid("", "", "", [error])
     made.status["message"] = made.message = f' "" is invalid: {error}'
     return made
+
+
+# The order of Go's struct, in which metadata stays that the patch did not touch; what it did touch is sorted.
+_METADATA_ORDER = (
+    "name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation", "creationTimestamp",
+    "deletionTimestamp", "deletionGracePeriodSeconds", "labels", "annotations", "ownerReferences", "finalizers",
+)  # fmt: skip
+
+
+def _patched(new: Object, current: Object) -> str:
+    parts = []
+    for name in sorted(new):
+        value = new[name]
+        if name == "metadata" and value == current.get(name):
+            fields = [field for field in _METADATA_ORDER if field in value]
+            shown = [f'"{field}":{_sorted_json(value[field])}' for field in fields]
+            if "managedFields" in value:
+                shown.append(f'"managedFields":{orjson.dumps(value["managedFields"]).decode()}')
+            parts.append(f'"{name}":{{{",".join(shown)}}}')
+        else:
+            parts.append(f"{_sorted_json(name)}:{_sorted_json(value)}")
+    return f"{{{','.join(parts)}}}"
+
+
+def _sorted_json(value: object) -> str:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 _GO_MAP = "map[string]interface {}"

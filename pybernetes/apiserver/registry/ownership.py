@@ -17,13 +17,14 @@ from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.machinery import codec
 from pybernetes.machinery.clock import rfc3339
 from pybernetes.machinery.errors import BadRequest, DecodeError, FieldError, StatusError, invalid
-from pybernetes.machinery.meta import Object, clone
-from pybernetes.machinery.patch.apply import managers
+from pybernetes.machinery.meta import GroupVersionKind, Object, clone
+from pybernetes.machinery.patch.apply import fieldsets, managers
 from pybernetes.machinery.patch.apply.fieldsets import FieldSet
 from pybernetes.machinery.patch.apply.managers import Writer
-from pybernetes.machinery.schema.shapes import Shape
+from pybernetes.machinery.schema.shapes import Shape, shape_of, zero_of
 
 MANAGER_BYTES_MAX = 128
+SCALE = "scale"
 
 # (new, old, entries that the client sent along) -> entries to store
 Track = Callable[[Object, Object, object], Sequence[Object]]
@@ -77,8 +78,13 @@ def writer_of(call: Call, kind: Kind, subresource: str = "") -> Writer:
             resets = _SPEC
         else:
             resets = _STATUS if kind.has_status else {}
-    name = managers.manager_name(call.query.get("fieldManager", ""), call.request.headers.get("user-agent", ""))
-    return Writer(name, resource.api_version, rfc3339(call.now()), subresource, resets)
+    # Of a change through /scale, upstream forgets the time.
+    now = rfc3339(call.now()) if subresource != SCALE else ""
+    return Writer(_manager(call), resource.api_version, now, subresource, resets)
+
+
+def _manager(call: Call) -> str:
+    return managers.manager_name(call.query.get("fieldManager", ""), call.request.headers.get("user-agent", ""))
 
 
 # Ordinary writes
@@ -237,11 +243,7 @@ def applied(call: Call, kind: Kind, config: Object, live: Object | None, subreso
     Raises `Conflict`, `BadRequest`, `StatusError`.
     """
     resource = kind.resource
-    if config.get("apiVersion") != resource.api_version or config.get("kind") != resource.kind:
-        raise BadRequest(f"invalid object type: {managers.describe_kind(config)}")
-    given = config.get("metadata")
-    if isinstance(given, dict) and given.get("managedFields") is not None:
-        raise BadRequest("metadata.managedFields must be nil")
+    _check_config(config, resource.gvk)
     types, writer = KindTypes(kind), writer_of(call, kind, subresource)
     if live is None:
         entries: Sequence[Object] = []
@@ -268,3 +270,62 @@ def applied(call: Call, kind: Kind, config: Object, live: Object | None, subreso
     metadata.check_namespace(new, resource, call.info.namespace)
     _put(new, entries)
     return new
+
+
+def _check_config(config: Object, expected: GroupVersionKind) -> None:
+    if config.get("apiVersion") != expected.api_version or config.get("kind") != expected.kind:
+        raise BadRequest(f"invalid object type: {managers.describe_kind(config)}")
+    given = config.get("metadata")
+    if isinstance(given, dict) and given.get("managedFields") is not None:
+        raise BadRequest("metadata.managedFields must be nil")
+
+
+# Scale: who owns `spec.replicas` of the Scale owns the replicas of the object
+
+
+SCALE_KIND: Final = GroupVersionKind("autoscaling", "v1", "Scale")
+_REPLICAS: Final = ("f:spec", "f:replicas")
+
+
+class _ScaleTypes:
+    def shape(self, api_version: str) -> Shape | None:
+        return shape_of("autoscaling.v1.Scale")
+
+    def zero(self, api_version: str) -> Object:
+        return zero_of("autoscaling.v1.Scale")
+
+    def convert(self, obj: Object, api_version: str) -> Object:
+        return obj
+
+
+def entries_of_scale(obj: Object) -> list[Object]:
+    """The managed fields of an object's Scale."""
+    return [
+        {**entry, "apiVersion": SCALE_KIND.api_version, "fieldsV1": fieldsets.of_path(_REPLICAS)}
+        for entry in obj["metadata"].get("managedFields") or ()
+        if fieldsets.contains(entry.get("fieldsV1") or {}, _REPLICAS)
+    ]
+
+
+def applied_scale(call: Call, kind: Kind, config: Object, scale: Object, obj: Object) -> tuple[Object, list[Object]]:
+    """The Scale after an apply to it (without managed fields), and the entries of the object. Raises as `applied`."""
+    _check_config(config, SCALE_KIND)
+    writer = Writer(_manager(call), SCALE_KIND.api_version, rfc3339(call.now()), SCALE, _STATUS)
+    new, entries = managers.applied(_ScaleTypes(), scale, config, entries_of_scale(obj), writer, force=forces(call))
+    owners = {_owner(entry): entry for entry in entries if fieldsets.contains(entry["fieldsV1"], _REPLICAS)}
+    kept = []
+    for entry in obj["metadata"].get("managedFields") or ():
+        fields = entry.get("fieldsV1") or {}
+        if owners.pop(_owner(entry), None) is None:
+            fields = fieldsets.difference(fields, fieldsets.of_path(_REPLICAS))
+        if fields:
+            kept.append({**entry, "fieldsV1": fields})
+    for entry in owners.values():
+        added = {**entry, "apiVersion": kind.resource.api_version}
+        added.pop("time", None)
+        kept.append(added)
+    return new if new is not None else scale, managers.in_order(kept)
+
+
+def _owner(entry: Object) -> tuple[str, str, str]:
+    return entry.get("manager", ""), entry["operation"], entry.get("subresource", "")

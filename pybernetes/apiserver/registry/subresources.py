@@ -11,7 +11,7 @@ import orjson
 
 from pybernetes.apiserver.admission.interface import AdmissionRequest, Operation
 from pybernetes.apiserver.calls import Call
-from pybernetes.apiserver.registry import decoding, metadata, rendering
+from pybernetes.apiserver.registry import decoding, metadata, ownership, rendering
 from pybernetes.apiserver.registry.deleting import Deletes, check_preconditions
 from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.apiserver.registry.strategy import ScalePaths
@@ -78,16 +78,20 @@ class Subresources:
             if entry is None:
                 raise kind.not_found(call.info.name)
             return rendering.respond_object(200, _as_scale(kind.object(entry), paths), call.format, call.warnings)
+        track = ownership.tracking(call, kind, ownership.SCALE)
         if verb == "update":
+            ownership.check_manager(call, "UpdateOptions")
             body, _ = decoding.read_body(call, _SCALE)
             metadata.check_type(body, _SCALE_RESOURCE)
             schema_for(_SCALE).conform(body)
             metadata.check_name(body, call.info.name)
             change = _rescaled(lambda _: body, paths)
+        elif decoding.patch_type(call) == decoding.APPLY_PATCH:
+            change, track = _applied_scale(call, kind, paths), ownership.as_given
         else:
             change = _rescaled(_scale_patcher(call, kind), paths)
         await self._image.current()
-        entry = await self._writes.change(call, kind, change, "")
+        entry = await self._writes.change(call, kind, change, "", track)
         return rendering.respond_object(200, _as_scale(kind.object(entry), paths), call.format, call.warnings)
 
     # binding
@@ -295,7 +299,10 @@ def _rescaled(wanted: Callable[[Object], Object], paths: ScalePaths) -> Callable
     """A change of the object out of one of its Scale."""
 
     def change(obj: Object) -> Object:
-        scale = wanted(_as_scale(obj, paths))
+        live = _as_scale(obj, paths)
+        if entries := ownership.entries_of_scale(obj):
+            live["metadata"]["managedFields"] = entries
+        scale = wanted(live)
         replicas: int = (scale.get("spec") or {}).get("replicas", 0)
         name = obj["metadata"]["name"]
         if replicas < 0:
@@ -307,6 +314,21 @@ def _rescaled(wanted: Callable[[Object], Object], paths: ScalePaths) -> Callable
                 obj["metadata"][field] = meta[field]
         paths.set_replicas(obj, replicas)
         return obj
+
+    return change
+
+
+def _applied_scale(call: Call, kind: Kind, paths: ScalePaths) -> Callable[[Object], Object]:
+    ownership.check_patch_options(call, applies=True)
+    config = ownership.read_config(call)
+
+    def change(obj: Object) -> Object:
+        scale, entries = ownership.applied_scale(call, kind, config, _as_scale(obj, paths), obj)
+        schema_for(_SCALE).conform(scale)
+        metadata.check_name(scale, call.info.name)
+        new = _rescaled(lambda _: scale, paths)(obj)
+        new["metadata"]["managedFields"] = entries
+        return new
 
     return change
 
@@ -323,7 +345,7 @@ def _scale_patcher(call: Call, kind: Kind) -> Callable[[Object], Object]:
             schema_for(_SCALE).conform(new)
         except DecodeError as error:
             shown = patch if content_type == decoding.STRATEGIC_PATCH else None
-            raise decoding.patch_invalid(new, shown, error.why) from error
+            raise decoding.patch_invalid(new, scale, shown, error.why) from error
         return new
 
     return change

@@ -466,6 +466,11 @@ def _decoded(entries: Iterable[Object], *, trusted: bool = True) -> Managers:
     return managers
 
 
+def in_order(entries: Sequence[Object]) -> Entries:
+    """Entries that the server wrote, in the order in which they are stored."""
+    return _encoded(_decoded(entries))
+
+
 def _encoded(managers: Managers) -> Entries:
     order = sorted(
         managers.items(),
