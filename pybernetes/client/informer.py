@@ -43,7 +43,10 @@ IndexFunction: TypeAlias = Callable[[Object], Iterable[str]]
 
 # As client-go's reflector: a watch lasts 5 to 10 minutes; failures back off from 0.8 s to 30 s, jittered.
 WATCH_MIN_S = 300
-BACKOFF_FIRST_S = 0.8
+# A server that cannot be reached costs nothing to ask: it is asked again soon, then ever less often. One that answers with an
+# error is spared from the start (client-go's first pause).
+BACKOFF_FIRST_S = 0.05
+BACKOFF_ANSWERED_S = 0.8
 BACKOFF_MAX_S = 30.0
 BACKOFF_RESET_S = 120.0
 # A watch that the server ends at once is a failure, not a renewal.
@@ -157,6 +160,7 @@ class Informer:
         backoff = _Backoff(self._clock, self._entropy)
         listed, started_s = False, 0.0
         while True:
+            pause_s = BACKOFF_ANSWERED_S
             try:
                 if not listed:
                     await self._list()
@@ -172,6 +176,8 @@ class Informer:
                 continue  # a watch that fell silent; what was missed comes with the next one
             except (errors.TooManyRequests, ConnectionFailed) as error:
                 log.debug("Watch failed", resource=self.resource.group_resource, err=error)
+                if isinstance(error, ConnectionFailed):
+                    pause_s = 0.0
                 lived_s = self._clock.monotonic() - started_s if listed else 0.0
                 backoff.worked_for(lived_s)
                 if lived_s >= WATCH_SHORT_S and isinstance(error, ConnectionFailed):
@@ -179,7 +185,7 @@ class Informer:
             except errors.StatusError as error:
                 log.warning("List or watch failed", resource=self.resource.group_resource, err=error)
                 self._revision, listed = "", False
-            await backoff.wait()
+            await backoff.wait(pause_s)
 
     async def _list(self) -> None:
         # "0": any state the server has at hand, which spares its store; later, none older than what we have seen.
@@ -308,10 +314,11 @@ class _Backoff:
         if seconds >= self._delay_s:
             self._delay_s = BACKOFF_FIRST_S
 
-    async def wait(self) -> None:
+    async def wait(self, least_s: float) -> None:
         now_s = self._clock.monotonic()
         if now_s - self._last_s > BACKOFF_RESET_S:
             self._delay_s = BACKOFF_FIRST_S
+        self._delay_s = max(self._delay_s, least_s)
         await self._clock.sleep(jittered(self._delay_s, self._entropy))
         self._delay_s = min(self._delay_s * 2, BACKOFF_MAX_S)
         self._last_s = self._clock.monotonic()
