@@ -36,12 +36,17 @@ def parse(body: bytes) -> list[Object]:
 
 def apply(document: Object, operations: list[Object]) -> Any:
     """A new document. Raises Invalid (which does not tell what failed, as upstream's answer does not)."""
+    try:
+        return patched(document, operations)
+    except PatchFailed as error:
+        raise rejected() from error
+
+
+def patched(document: Object, operations: list[Object]) -> Any:
+    """A new document. Raises `PatchFailed`, which does tell: in the words of upstream's library."""
     state = _State(clone(document))
     for operation in operations:
-        try:
-            state.run(operation)
-        except _Failed as error:
-            raise rejected() from error
+        state.run(operation)
     return state.document
 
 
@@ -61,8 +66,12 @@ def rejected() -> Invalid:
     return Invalid(message, status=status)
 
 
-class _Failed(Exception):
-    pass
+class PatchFailed(ValueError):
+    """An operation that cannot be carried out on this document."""
+
+
+_MISSING = "missing value"
+_BAD_INDEX = "invalid index referenced"
 
 
 class _State:
@@ -72,101 +81,113 @@ class _State:
 
     def run(self, operation: Object) -> None:
         name, path = operation.get("op"), operation.get("path")
+        if name not in ("add", "remove", "replace", "test", "move", "copy"):
+            raise PatchFailed(f"Unexpected kind: {name}")
         if not isinstance(path, str):
-            raise _Failed("missing path")
+            raise PatchFailed(f"{name} operation failed to decode path: {_MISSING}")
         match name:
             case "add":
-                self._add(path, clone(operation.get("value")))
+                self._add("add", path, clone(operation.get("value")))
             case "remove":
-                self._remove(path)
+                self._remove("remove", path)
             case "replace":
                 self._replace(path, clone(operation.get("value")))
             case "test":
-                if not same(self._get(path), operation.get("value")):
-                    raise _Failed(f"testing value {path} failed")
-            case "move" | "copy":
+                self._test(path, operation.get("value"))
+            case _:
                 source = operation.get("from")
                 if not isinstance(source, str):
-                    raise _Failed("missing from")
-                value = clone(self._get(source))
+                    raise PatchFailed(f"{name} operation failed to decode from: {_MISSING}")
+                value = clone(self._get(name, source))
                 if name == "move":
                     if path.startswith(f"{source}/"):
-                        raise _Failed("a value cannot be moved into itself")
-                    self._remove(source)
+                        raise PatchFailed("a value cannot be moved into itself")
+                    self._remove("move", source)
                 else:
                     self._copied += _count(value)
                     if self._copied > _COPIED_VALUES_MAX:
-                        raise _Failed("copies too much")
-                self._add(path, value)
-            case _:
-                raise _Failed(f"unexpected kind: {name}")
+                        raise PatchFailed("copies too much")
+                self._add(name, path, value)
 
-    def _parent(self, path: str) -> tuple[Any, str]:
+    def _parent(self, name: str, path: str) -> tuple[Any, str]:
         """The container that holds the last part of the path, and that part."""
         first, *parts = path.split("/")
-        if first or not parts:
-            raise _Failed(f"no such path: {path!r}")
-        *above, last = (part.replace("~1", "/").replace("~0", "~") for part in parts)
         container = self.document
-        for part in above:
-            container = _child(container, part)
-        if not isinstance(container, dict | list):
-            raise _Failed(f"no such path: {path!r}")
-        return container, last
+        *above, last = (part.replace("~1", "/").replace("~0", "~") for part in parts) if parts else ("",)
+        if not first and parts:
+            for part in above:
+                container = _step(container, part)
+            if isinstance(container, dict | list):
+                return container, last
+        shown = f'"{path}"' if name == "add" else path
+        raise PatchFailed(f"{name} operation does not apply: doc is missing path: {shown}: {_MISSING}")
 
-    def _get(self, path: str) -> Any:
+    def _get(self, name: str, path: str) -> Any:
         """None for a key that is not there, as for null; raises for everything else that is not there."""
         if not path:
             return self.document
-        container, last = self._parent(path)
-        return container.get(last) if isinstance(container, dict) else _child(container, last)
+        container, last = self._parent(name, path)
+        if isinstance(container, dict):
+            return container.get(last)
+        return container[_index(name, path, last, len(container))]
 
-    def _add(self, path: str, value: Any) -> None:
-        container, last = self._parent(path)
+    def _test(self, path: str, wanted: Any) -> None:
+        if not same(self._get("test", path), wanted):
+            raise PatchFailed(f"testing value {path} failed: test failed")
+
+    def _add(self, name: str, path: str, value: Any) -> None:
+        container, last = self._parent(name, path)
         if isinstance(container, dict):
             container[last] = value
         elif last == "-":
             container.append(value)
         else:
-            container.insert(_index(last, len(container) + 1), value)
+            container.insert(_index(name, path, last, len(container) + 1), value)
 
-    def _remove(self, path: str) -> None:
-        container, last = self._parent(path)
-        if isinstance(container, dict):
-            if last not in container:
-                raise _Failed(f"unable to remove nonexistent key: {last}")
+    def _remove(self, name: str, path: str) -> None:
+        container, last = self._parent(name, path)
+        if isinstance(container, list):
+            del container[_index(name, path, last, len(container))]
+        elif last in container:
             del container[last]
         else:
-            del container[_index(last, len(container))]
+            raise PatchFailed(f"error in {name} for path: '{path}': Unable to remove nonexistent key: {last}: {_MISSING}")
 
     def _replace(self, path: str, value: Any) -> None:
         if not path:
             self.document = value
             return
-        container, last = self._parent(path)
+        container, last = self._parent("replace", path)
         if isinstance(container, dict):
             container[last] = value
         else:
-            container[_index(last, len(container))] = value
+            container[_index("replace", path, last, len(container))] = value
 
 
-def _child(container: Any, part: str) -> Any:
-    if isinstance(container, dict) and part in container:
-        return container[part]
+def _step(container: Any, part: str) -> Any:
+    """What is below; None (which holds nothing) if there is nothing."""
+    if isinstance(container, dict):
+        return container.get(part)
     if isinstance(container, list):
-        return container[_index(part, len(container))]
-    raise _Failed(f"no such key: {part}")
+        index = _as_index(part, len(container))
+        return None if index is None else container[index]
+    return None
 
 
-def _index(part: str, length: int) -> int:
+def _as_index(part: str, length: int) -> int | None:
     digits = part.removeprefix("-")
     if not digits.isascii() or not digits.isdigit() or len(digits) > 9:
-        raise _Failed(f"no index: {part}")
+        return None
     index = int(part)
     if index < 0:
         index += length
-    if not 0 <= index < length:
-        raise _Failed(f"index out of bounds: {part}")
+    return index if 0 <= index < length else None
+
+
+def _index(name: str, path: str, part: str, length: int) -> int:
+    index = _as_index(part, length)
+    if index is None:
+        raise PatchFailed(f"error in {name} for path: '{path}': Unable to access invalid index: {part}: {_BAD_INDEX}")
     return index
 
 
