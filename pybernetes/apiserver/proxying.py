@@ -262,7 +262,7 @@ def container_name(pod: Object, wanted: str) -> str:
     chosen = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container")
     if chosen in regular:
         return str(chosen)
-    if len(regular) == 1 and not initial:
+    if len(regular) == 1:
         return str(regular[0])
     text = f"a container name must be specified for pod {name}, choose one of: [{' '.join(regular)}]"
     if initial:
