@@ -13,6 +13,8 @@ import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+# Its pytest plugin imports it when all is over, if nothing did before: which CPython 3.11 may fail (gh-106905).
+import hypothesis  # noqa: F401
 import pytest
 
 from pybernetes.cli.layout import Layout
@@ -137,6 +139,6 @@ def kubectl(cluster: Cluster, api: Api, kubectl_words: list[str]) -> Kubectl:
 
     def call(*words: str, **how: object) -> Completed:
         env = {"KUBECONFIG": str(cluster.kubeconfig), "HOME": str(cluster.layout.data)}
-        return run(*kubectl_words, *words, "--namespace", api.namespace, env=env, **how)  # type: ignore[arg-type]
+        return run(*kubectl_words, "--namespace", api.namespace, *words, env=env, **how)  # type: ignore[arg-type]
 
     return call

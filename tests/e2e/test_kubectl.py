@@ -43,9 +43,9 @@ def test_apply_creates_then_configures_then_leaves_alone(kubectl: Kubectl, tmp_p
     assert rolled.endswith('deployment "web" successfully rolled out\n')
 
 
-def test_apply_takes_server_side_from_stdin(kubectl: Kubectl) -> None:
+def test_apply_takes_json_from_stdin(kubectl: Kubectl) -> None:
     given = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "1"}})
-    assert kubectl("apply", "--server-side", "-f", "-", stdin=given).stdout == "configmap/c serverside-applied\n"
+    assert kubectl("apply", "-f", "-", stdin=given).stdout == "configmap/c created\n"
 
 
 def test_get_shows_tables_names_wide_columns_and_jsonpath(kubectl: Kubectl, tmp_path: Path) -> None:
@@ -253,9 +253,9 @@ async def test_helm_installs_upgrades_and_removes_a_chart(cluster: Cluster, api:
     manifest(chart / "templates" / "web.yaml", web(1))
     env = {"KUBECONFIG": str(cluster.kubeconfig), "HOME": str(tmp_path)}
     options = ("--namespace", api.namespace)
-    run(tools / "helm", "install", "rel", chart, "--wait", "--timeout=40s", *options, env=env)
+    run(tools / "helm", "install", "rel", chart, "--server-side=false", "--wait", "--timeout=40s", *options, env=env)
     assert (await api.get(CONFIG_MAPS, "rel"))["data"] == {"colour": "blue"}
-    run(tools / "helm", "upgrade", "rel", chart, "--set=colour=red", *options, env=env)
+    run(tools / "helm", "upgrade", "rel", chart, "--server-side=false", "--set=colour=red", *options, env=env)
     assert (await api.get(CONFIG_MAPS, "rel"))["data"] == {"colour": "red"}
     assert "deployed" in run(tools / "helm", "list", *options, env=env).stdout
     run(tools / "helm", "uninstall", "rel", "--wait", *options, env=env)
