@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from pybernetes.kubelet.observed import ContainerSeen, PodSeen, State
+from pybernetes.kubelet.pod_actions import should_restart
 from pybernetes.machinery.clock import rfc3339
 from pybernetes.machinery.meta import Object, condition
 from pybernetes.machinery.pod_resources import is_sidecar, qos_class
@@ -152,10 +153,12 @@ def _container_statuses(
     pod: Object, specs: Iterable[Object], field_name: str, facts: Facts, default_reason: str, *, init: bool = False
 ) -> list[Object]:
     old = {status["name"]: status for status in (pod.get("status") or {}).get(field_name) or ()}
-    return [_container_status(spec, old.get(spec["name"]), facts, default_reason, init=init) for spec in specs]
+    return [_container_status(pod, spec, old.get(spec["name"]), facts, default_reason, init=init) for spec in specs]
 
 
-def _container_status(spec: Object, old: Object | None, facts: Facts, default_reason: str, *, init: bool) -> Object:
+def _container_status(
+    pod: Object, spec: Object, old: Object | None, facts: Facts, default_reason: str, *, init: bool
+) -> Object:
     name = spec["name"]
     found, why = facts.seen.container(name), facts.waiting.get(name)
     regular_init = init and not is_sidecar(spec)
@@ -195,7 +198,7 @@ def _container_status(spec: Object, old: Object | None, facts: Facts, default_re
         status["state"] = {"waiting": _waiting(why or Waiting(default_reason))}
     else:
         terminated = _terminated(found, facts)
-        if why is not None and not facts.over:
+        if why is not None and not facts.over and should_restart(pod, spec, found):
             status["state"] = {"waiting": _waiting(why)}
             status["lastState"] = {"terminated": terminated}
         else:

@@ -120,6 +120,12 @@ def test_a_container_held_back_shows_why_and_how_it_ended() -> None:
     assert (found["lastState"]["terminated"]["exitCode"], found["restartCount"]) == (1, 4)
 
 
+def test_a_container_that_failed_to_start_and_never_will_is_shown_as_it_ended() -> None:
+    why = Waiting("RunContainerError", "exec: no such file")
+    found = status(pod(restartPolicy="Never"), exited(code=128), waiting={"a": why})["containerStatuses"][0]
+    assert found["state"]["terminated"]["exitCode"] == 128
+
+
 def test_the_last_state_is_that_of_the_container_before() -> None:
     found = status(pod(), running(restart_count=1), exited(code=3))["containerStatuses"][0]
     assert found["lastState"]["terminated"]["exitCode"] == 3
