@@ -3,51 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pybernetes.machinery import labels
-from pybernetes.machinery.clock import parse_time
 from pybernetes.machinery.meta import Object, name_of
+from pybernetes.machinery.table import since
 
 NONE = "<none>"
 UNKNOWN = "<unknown>"
 UNSET = "<unset>"
-
-
-def human_duration(elapsed: timedelta) -> str:
-    """Two units at most, coarser as time goes on: `5s`, `3m20s`, `47h`, `8d`, `2y3d`."""
-    seconds = int(elapsed.total_seconds())
-    if seconds < -1:
-        return "<invalid>"
-    if seconds < 120:
-        return f"{max(seconds, 0)}s"
-    minutes, hours = seconds // 60, seconds // 3600
-    if minutes < 10:
-        return _two(minutes, "m", seconds % 60, "s")
-    if minutes < 180:
-        return f"{minutes}m"
-    if hours < 8:
-        return _two(hours, "h", minutes % 60, "m")
-    if hours < 48:
-        return f"{hours}h"
-    if hours < 24 * 8:
-        return _two(hours // 24, "d", hours % 24, "h")
-    days = hours // 24
-    if days < 365 * 2:
-        return f"{days}d"
-    if days < 365 * 8:
-        return _two(days // 365, "y", days % 365, "d")
-    return f"{days // 365}y"
-
-
-def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
-    return f"{large}{large_unit}{small}{small_unit}" if small else f"{large}{large_unit}"
-
-
-def since(moment: str | None, now: datetime) -> str:
-    """How long ago an RFC 3339 time was; `<unknown>` without one."""
-    return human_duration(now - parse_time(moment)) if moment else UNKNOWN
 
 
 def age(obj: Object, now: datetime) -> str:

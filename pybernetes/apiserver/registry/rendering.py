@@ -14,6 +14,7 @@ import orjson
 from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.apiserver.registry.printing import age
 from pybernetes.apiserver.requests import JSON, YAML, Format
+from pybernetes.machinery.codec import encode_yaml
 from pybernetes.machinery.errors import NotAcceptable
 from pybernetes.machinery.http.messages import Response
 from pybernetes.machinery.meta import Object
@@ -38,15 +39,7 @@ def respond_object(status: int, obj: Object, format_: Format, warnings: Sequence
 
 
 def encoded(obj: Object, media: str) -> bytes:
-    return as_yaml(obj) if media == YAML else orjson.dumps(obj)
-
-
-def as_yaml(obj: Object) -> bytes:
-    """As upstream writes it: keys in alphabetical order."""
-    import yaml
-
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    return yaml.dump(obj, Dumper=dumper, sort_keys=True, allow_unicode=True, default_flow_style=False).encode()
+    return encode_yaml(obj) if media == YAML else orjson.dumps(obj)
 
 
 def warning_value(text: str) -> str:

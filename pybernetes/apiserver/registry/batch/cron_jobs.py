@@ -16,6 +16,7 @@ from pybernetes.machinery import validation
 from pybernetes.machinery.errors import FieldError
 from pybernetes.machinery.meta import Object, name_of
 from pybernetes.machinery.resources import CRON_JOBS
+from pybernetes.machinery.table import since
 
 NAME_MAX = 52  # the jobs' names append a time of eleven characters
 
@@ -81,7 +82,7 @@ def cells(cron_job: Object, now: datetime) -> list[Any]:
     return [
         name_of(cron_job), spec.get("schedule", ""), spec.get("timeZone") or printing.NONE,
         printing.UNSET if suspend is None else str(suspend), len(status.get("active") or ()),
-        printing.since(last, now) if last else printing.NONE, printing.age(cron_job, now),
+        since(last, now) if last else printing.NONE, printing.age(cron_job, now),
         *printing.container_cells(job_spec.get("template") or {}), printing.selector_text(job_spec.get("selector")),
     ]  # fmt: skip
 

@@ -15,6 +15,7 @@ from pybernetes.machinery.clock import parse_time
 from pybernetes.machinery.errors import FieldError
 from pybernetes.machinery.meta import Object, condition, is_being_deleted, name_of, uid_of
 from pybernetes.machinery.resources import JOBS
+from pybernetes.machinery.table import human_duration
 
 _PREFIX = "batch.kubernetes.io/"
 _COUNTS = ("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished",
@@ -193,7 +194,7 @@ def cells(job: Object, now: datetime) -> list[Any]:
     duration = ""
     if status.get("startTime"):
         end = parse_time(status["completionTime"]) if status.get("completionTime") else now
-        duration = printing.human_duration(end - parse_time(status["startTime"]))
+        duration = human_duration(end - parse_time(status["startTime"]))
     return [name_of(job), _state(job), progress, duration, printing.age(job, now), *replicas.wide_cells(job)]
 
 

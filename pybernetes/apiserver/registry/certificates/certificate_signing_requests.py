@@ -15,6 +15,7 @@ from pybernetes.machinery.clock import rfc3339
 from pybernetes.machinery.errors import FieldError
 from pybernetes.machinery.meta import Object, condition, name_of
 from pybernetes.machinery.resources import CERTIFICATE_SIGNING_REQUESTS
+from pybernetes.machinery.table import human_duration
 
 USAGES = frozenset((
     "any", "cert sign", "client auth", "code signing", "content commitment", "crl sign", "data encipherment", "decipher only",
@@ -175,7 +176,7 @@ def validate_status_update(new: Object, old: Object) -> Iterator[FieldError]:
 def cells(request: Object, now: datetime) -> list[Any]:
     spec, status = request["spec"], request.get("status") or {}
     seconds = spec.get("expirationSeconds")
-    duration = printing.NONE if seconds is None else printing.human_duration(timedelta(seconds=seconds))
+    duration = printing.NONE if seconds is None else human_duration(timedelta(seconds=seconds))
     types = {one.get("type") for one in status.get("conditions") or ()}
     shown = "Denied" if "Denied" in types else "Approved" if "Approved" in types else "Pending"
     shown += ",Failed" if "Failed" in types else ""

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
-from pybernetes.apiserver.registry import checks, printing
+from pybernetes.apiserver.registry import checks
 from pybernetes.apiserver.registry.strategy import Column, Strategy
 from pybernetes.machinery import validation
 from pybernetes.machinery.errors import FieldError
 from pybernetes.machinery.meta import Object, name_of, namespace_of
 from pybernetes.machinery.resources import EVENTS
+from pybernetes.machinery.table import since
 
 CLUSTER_EVENTS = "default"  # the namespace of events about objects that have none
 _REASON_MAX, _ACTION_MAX, _INSTANCE_MAX, _NOTE_MAX = 128, 128, 128, 1024
@@ -62,11 +63,11 @@ def _text(field: str, value: str, limit: int) -> Iterator[FieldError]:
 
 
 def cells(event: Object, now: datetime) -> list[Any]:
-    first = printing.since(event.get("firstTimestamp") or event.get("eventTime"), now)
-    last = printing.since(event["lastTimestamp"], now) if event.get("lastTimestamp") else first
+    first = since(event.get("firstTimestamp") or event.get("eventTime"), now)
+    last = since(event["lastTimestamp"], now) if event.get("lastTimestamp") else first
     series, count = event.get("series"), event.get("count") or 1
     if series:
-        last, count = printing.since(series.get("lastObservedTime"), now), series.get("count", 0)
+        last, count = since(series.get("lastObservedTime"), now), series.get("count", 0)
     about = event.get("involvedObject") or {}
     target = about.get("kind", "").lower() + (f"/{about['name']}" if about.get("name") else "")
     return [

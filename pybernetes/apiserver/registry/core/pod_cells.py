@@ -9,6 +9,7 @@ from pybernetes.apiserver.registry import printing
 from pybernetes.machinery.clock import parse_time
 from pybernetes.machinery.meta import Object, condition, is_being_deleted, name_of
 from pybernetes.machinery.pods import is_terminal
+from pybernetes.machinery.table import human_duration
 
 
 def cells(pod: Object, now: datetime) -> list[Any]:
@@ -50,7 +51,7 @@ def cells(pod: Object, now: datetime) -> list[Any]:
     total = len(spec.get("containers") or ()) + len(sidecars)
     restart_text = str(restarts)
     if restarts and last_restart:
-        restart_text += f" ({printing.human_duration(now - parse_time(last_restart))} ago)"
+        restart_text += f" ({human_duration(now - parse_time(last_restart))} ago)"
     ips = status.get("podIPs") or ()
     return [
         name_of(pod), f"{ready}/{total}", reason, restart_text, printing.age(pod, now),

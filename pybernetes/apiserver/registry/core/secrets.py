@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from pybernetes.apiserver.registry import checks, go_json, printing
+from pybernetes.apiserver.registry import checks, printing
 from pybernetes.apiserver.registry.core.config_maps import SIZE_MAX, decoded_size, frozen
 from pybernetes.apiserver.registry.strategy import AGE, NAME, Column, Context, Strategy
 from pybernetes.machinery import validation
 from pybernetes.machinery.errors import FieldError
+from pybernetes.machinery.json_text import syntax_error
 from pybernetes.machinery.meta import Object, annotations_of, name_of
 from pybernetes.machinery.resources import SECRETS
 
@@ -51,7 +52,7 @@ def validate(secret: Object) -> Iterator[FieldError]:
         key = _DOCKER_KEYS[type_]
         if key not in data:
             yield FieldError.required(f"data[{key}]")
-        elif error := go_json.error_in(base64.b64decode(data[key])):
+        elif error := syntax_error(base64.b64decode(data[key])):
             yield FieldError.invalid(f"data[{key}]", _REDACTED, error)
     elif type_ == "kubernetes.io/basic-auth":
         if "username" not in data and "password" not in data:

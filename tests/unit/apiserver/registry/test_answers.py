@@ -47,8 +47,8 @@ def creations() -> Iterator[tuple[str, Object, int, Object]]:
             body, answer = step.get("body"), step.get("answer")
             if step.get("method") != "POST" or not isinstance(body, dict) or not answer:
                 continue
-            if step.get("headers") or "dryrun" in scenario["id"]:
-                continue  # about the request, not about the object
+            if step.get("headers") or "dryrun" in scenario["id"] or answer["code"] not in (201, 400, 422):
+                continue  # about the request (a name that is taken, say), not about the object
             body, answer = (json.loads(_NAMESPACE.sub("ns", json.dumps(part))) for part in (body, answer))
             path = step["path"].partition("?")[0]
             if (body.get("apiVersion"), body.get("kind")) in BY_KIND and path.rpartition("/")[2] in _PLURALS:
@@ -88,8 +88,6 @@ def test_a_creation_is_answered_as_upstream_answers_it(
         with pytest.raises(DecodeError):
             created(body, context)
         return
-    if code not in (201, 422):
-        pytest.skip("refused before validation")
     obj, errors = created(body, context)
     if code == 422:
         causes = (answer.get("details") or {}).get("causes") or ()

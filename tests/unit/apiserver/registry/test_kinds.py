@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pybernetes.apiserver.registry import diffs, go_json, printing
+from pybernetes.apiserver.registry import diffs
 from pybernetes.apiserver.registry.autoscaling import horizontal_pod_autoscalers as autoscalers
 from pybernetes.apiserver.registry.batch import jobs
 from pybernetes.apiserver.registry.batch.schedules import schedule_error
@@ -17,6 +17,7 @@ from pybernetes.apiserver.registry.core import config_maps, namespaces, nodes, s
 from pybernetes.apiserver.registry.events import events
 from pybernetes.apiserver.registry.strategy import Context
 from pybernetes.machinery.meta import Object
+from pybernetes.machinery.table import human_duration
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ from pybernetes.machinery.meta import Object
     ],
 )  # fmt: skip
 def test_ages_grow_coarser(seconds: int, shown: str) -> None:
-    assert printing.human_duration(timedelta(seconds=seconds)) == shown
+    assert human_duration(timedelta(seconds=seconds)) == shown
 
 
 def test_an_immutable_config_map_stays_as_it_is() -> None:
@@ -42,18 +43,6 @@ def test_text_in_a_secret_is_encoded_over_its_data() -> None:
     secret: Object = {"metadata": {}, "data": {"a": "eA==", "b": "eA=="}, "stringData": {"a": "b"}}
     secrets.default(secret)
     assert secret == {"metadata": {}, "type": "Opaque", "data": {"a": "Yg==", "b": "eA=="}}
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("{}", ""), ("no", "invalid character 'o' in literal null (expecting 'u')"), ("", "unexpected end of JSON input"),
-        ("x", "invalid character 'x' looking for beginning of value"), ("{} x", "invalid character 'x' after top-level value"),
-        ("{x", "invalid character 'x' looking for beginning of object key string"), ("[1", "unexpected end of JSON input"),
-    ],
-)  # fmt: skip
-def test_json_is_faulted_as_go_does(text: str, sentence: str) -> None:
-    assert go_json.error_in(text.encode()) == sentence
 
 
 @pytest.mark.parametrize(
