@@ -363,8 +363,8 @@ def describe(obj: Object) -> str:
 
 def describe_kind(obj: Object) -> str:
     """`apps/v1, Kind=Deployment`, as Go prints it."""
-    api_version = obj.get("apiVersion", "")
-    return f"{api_version if '/' in api_version else f'/{api_version}'}, Kind={obj.get('kind', '')}"
+    api_version, kind = (text if isinstance(text, str) else "" for text in (obj.get("apiVersion"), obj.get("kind")))
+    return f"{api_version if '/' in api_version else f'/{api_version}'}, Kind={kind}"
 
 
 class FieldsConflict(Conflict):

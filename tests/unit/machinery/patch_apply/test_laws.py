@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from kind import SHAPE, World, objects, without_nulls, words  # type: ignore[import-not-found]
 from hypothesis import given
 from hypothesis import strategies as st
+from kind import SHAPE, World, objects, without_nulls, words  # type: ignore[import-not-found]
 
 from pybernetes.machinery.errors import Conflict
 from pybernetes.machinery.patch.apply import fieldsets, typed
