@@ -12,12 +12,12 @@ from pybernetes.apiserver.kubernetes_service import keep_kubernetes_service
 from pybernetes.apiserver.options import Options
 from pybernetes.apiserver.proxying import Kubelets
 from pybernetes.apiserver.server import ApiServer, Config
+from pybernetes.apiserver.storage import open_store
 from pybernetes.machinery.clock import Clock, SystemClock
 from pybernetes.machinery.entropy import SystemEntropy
 from pybernetes.machinery.http.server import Server
 from pybernetes.machinery.http.tls import server_context
 from pybernetes.machinery.log import logger
-from pybernetes.store.embedded import EmbeddedStore, SqliteLog
 
 log = logger("apiserver")
 
@@ -26,7 +26,7 @@ async def run(options: Options) -> None:
     """Serve until cancelled; then end streams, finish what is under way, close the store."""
     clock, entropy = SystemClock(), SystemEntropy()
     files = complete_files(options, clock)
-    store = await EmbeddedStore.open(SqliteLog(Path(options.data_dir)), clock=clock, entropy=entropy)
+    store = await open_store(options, clock=clock, entropy=entropy)
     try:
         address = options.advertise_address or default_address()
         api = ApiServer(store, clock=clock, entropy=entropy, config=config(options, files, address))

@@ -13,6 +13,12 @@ class Options:
     secure_port: int = 6443
     advertise_address: str = ""  # default: the address of the default route
     data_dir: str = "/var/lib/pybernetes/store"  # of the embedded store, and of certificates that we make ourselves
+    etcd_servers: tuple[str, ...] = ()  # none: the embedded store
+    etcd_cafile: str = ""
+    etcd_certfile: str = ""
+    etcd_keyfile: str = ""
+    etcd_prefix: str = "/registry"
+    etcd_compaction_interval_s: float = 300.0  # 0: never
     tls_cert_file: str = ""
     tls_private_key_file: str = ""
     client_ca_file: str = ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from pybernetes.cli.runtime import run_component
@@ -19,11 +21,29 @@ def _port_range(_context: click.Context, _parameter: click.Parameter, value: str
         raise click.BadParameter("must look like 30000-32767") from error
 
 
+def _duration(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
+    """Seconds of a duration as Go writes it, in whole units."""
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?|0", value)
+    if not value or not found:
+        raise click.BadParameter("must look like 5m or 1h30m0s")
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return float((hours * 60 + minutes) * 60 + seconds)
+
+
 @click.command("apiserver")
 @click.option("--bind-address", default="0.0.0.0", show_default=True, help="The address to listen on.")
 @click.option("--secure-port", default=6443, show_default=True, help="The HTTPS port.")
 @click.option("--advertise-address", default="", help="The address told to the cluster; default: the default route's.")
 @click.option("--data-dir", default="/var/lib/pybernetes/store", show_default=True, help="Of the embedded store.")
+@click.option("--etcd-servers", default="", callback=_list, help="URLs of an etcd to use instead: http(s)://host:port,…")
+@click.option("--etcd-cafile", default="", help="The authority (PEM) of etcd's certificates.")
+@click.option("--etcd-certfile", default="", help="Our client certificate for etcd.")
+@click.option("--etcd-keyfile", default="", help="Its key.")
+@click.option("--etcd-prefix", default="/registry", show_default=True, help="Below which keys are, in etcd.")
+@click.option(
+    "--etcd-compaction-interval", "etcd_compaction_interval_s", default="5m", show_default=True, callback=_duration,
+    help="How often to compact etcd; 0 is never.",
+)  # fmt: skip
 @click.option("--tls-cert-file", default="", help="Serving certificate; made in the data directory if not given.")
 @click.option("--tls-private-key-file", default="", help="Its key.")
 @click.option("--client-ca-file", default="", help="Client certificates signed by these authorities are identities.")
@@ -60,7 +80,7 @@ def _port_range(_context: click.Context, _parameter: click.Parameter, value: str
 @click.option("--disable-admission-plugins", default="", callback=_list, help="Admission plugins to do without.")
 @click.option("-v", "--v", "verbosity", default=0, help="Log verbosity.")
 def command(verbosity: int, **flags: object) -> None:
-    """Serve the Kubernetes API from an embedded store."""
+    """Serve the Kubernetes API from an embedded store, or from etcd."""
     from pybernetes.apiserver import app
     from pybernetes.apiserver.options import Options
 

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pybernetes.store.embedded import EmbeddedStore, MemoryLog, SqliteLog
+from pybernetes.store.etcd import EtcdStore, Servers
+from pybernetes.store.etcd.keys import KeySpace
 from pybernetes.store.interface import Store
+from tests.component.store.etcd_server import EtcdServer, missing
 
 Open = Callable[[], Awaitable[Store]]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(scope="session")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+    """Debian's etcd, shared: tests keep to a prefix of their own, or `empty` it first."""
+    if why := missing():
+        pytest.skip(why)
+    with EtcdServer(tmp_path_factory.mktemp("etcd")) as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "sqlite", "etcd"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    log = MemoryLog() if request.param == "memory" else SqliteLog(tmp_path / "store")
-    store = await EmbeddedStore.open(log)
+    store: Store
+    if request.param == "etcd":
+        server: EtcdServer = request.getfixturevalue("etcd")
+        server.empty()
+        store = await EtcdStore.open(Servers((server.url,)), KeySpace(prefix="/test/", served=""))
+    else:
+        store = await EmbeddedStore.open(MemoryLog() if request.param == "memory" else SqliteLog(tmp_path / "store"))
     yield store
     await store.close()
 
