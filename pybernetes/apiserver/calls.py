@@ -11,6 +11,7 @@ from pybernetes.apiserver.requests import DEFAULT_FORMAT, Format, check_include,
 from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.entropy import Entropy
 from pybernetes.machinery.http.messages import Request
+from pybernetes.machinery.meta import GroupVersionKind
 
 
 class Call:
@@ -32,9 +33,11 @@ class Call:
         self.warnings: list[str] = []
         self.format: Format = DEFAULT_FORMAT
 
-    def negotiate(self) -> None:
-        """Read the Accept header. Raises `NotAcceptable`."""
-        self.format = negotiate(self.request.headers.get("accept", ""))
+    def negotiate(self, gvk: GroupVersionKind) -> None:
+        """Read the Accept header; `gvk` is what will be answered. Raises `NotAcceptable`."""
+        accept = self.request.headers.get("accept", "")
+        binary = "protobuf" in accept and _has_message(gvk)
+        self.format = negotiate(accept, binary=binary or "protobuf" not in accept)
         if self.format.shape == "table":
             check_include(self.include)
 
@@ -49,3 +52,9 @@ class Call:
 
     def now(self) -> datetime:
         return self.clock.now()
+
+
+def _has_message(gvk: GroupVersionKind) -> bool:
+    from pybernetes.machinery.protobuf_encoding import can_encode  # its tables take a while to load
+
+    return can_encode(gvk)

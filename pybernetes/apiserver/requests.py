@@ -25,8 +25,8 @@ _NAMESPACE_SUBRESOURCES = frozenset(("status", "finalize"))
 JSON = "application/json"
 YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
-_SERVED = (JSON, YAML)
-_SERVED_SENTENCE = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+STREAM_OF_PROTOBUF = f"{PROTOBUF};stream=watch"
+_SERVED = (JSON, YAML, PROTOBUF)
 
 
 def parse_query(text: str) -> Mapping[str, str]:
@@ -134,8 +134,11 @@ DEFAULT_FORMAT = Format()
 
 
 @lru_cache(256)
-def negotiate(accept: str) -> Format:
-    """The first acceptable range, in the client's order of preference. Raises `NotAcceptable`."""
+def negotiate(accept: str, *, binary: bool = True) -> Format:
+    """The first acceptable range, in the client's order of preference. Raises `NotAcceptable`.
+
+    `binary`: whether the objects themselves can be written in protobuf; their metadata always can, Tables never.
+    """
     if not accept or accept == JSON or accept == "*/*":
         return DEFAULT_FORMAT
     for wanted_media, parameters in _ranges(accept):
@@ -144,17 +147,20 @@ def negotiate(accept: str) -> Format:
             continue
         wanted = parameters.get("as", "")
         group, version = parameters.get("g", ""), parameters.get("v", "")
+        if media == PROTOBUF and (wanted == "Table" or not (wanted or binary)):
+            continue
         if not wanted:
             return DEFAULT_FORMAT if media == JSON else Format(media)
         if wanted == "APIGroupDiscoveryList":
-            if group == "apidiscovery.k8s.io" and version == "v2":
+            if media != PROTOBUF and group == "apidiscovery.k8s.io" and version == "v2":
                 return Format(media, api_discovery=True)
         elif group == "meta.k8s.io" and version in ("v1", "v1beta1"):
             if wanted == "Table":
                 return Format(media, "table", version=version)
             if wanted in ("PartialObjectMetadata", "PartialObjectMetadataList"):
                 return Format(media, "partial", version=version, of_list=wanted.endswith("List"))
-    raise NotAcceptable(f"only the following media types are accepted: {_SERVED_SENTENCE}")
+    served = ", ".join(_SERVED if binary else (JSON, YAML))
+    raise NotAcceptable(f"only the following media types are accepted: {served}")
 
 
 def check_include(include: str) -> None:

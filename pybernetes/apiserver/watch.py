@@ -18,7 +18,7 @@ import orjson
 from pybernetes.apiserver.image import Event, Image, decode
 from pybernetes.apiserver.registry import rendering
 from pybernetes.apiserver.registry.kinds import Kind, labels_of
-from pybernetes.apiserver.requests import Format
+from pybernetes.apiserver.requests import PROTOBUF, Format
 from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.fields import Selector as FieldSelector
 from pybernetes.machinery.labels import Selector as LabelSelector
@@ -227,10 +227,10 @@ class Subscription:
             metadata = {"resourceVersion": obj["metadata"]["resourceVersion"]}
             rows = [rendering.row(kind, obj, now, self._include)]
             body = orjson.dumps(rendering.table(kind, rows, metadata, columns=not self._columns_sent))
-            self._columns_sent = True
+            self._columns_sent = True  # Tables are never asked for in protobuf
         else:
             body = rendering.entry_body(kind, entry, self._format, now, self._include, revision)
-        return b'{"type":"%b","object":%b}\n' % (type_.encode(), body)
+        return _framed(type_, body, self._format.media)
 
     def _bookmark(self, revision: int, extra: Object | None = None) -> bytes:
         metadata: Object = {**(extra or {}), "resourceVersion": str(revision)}
@@ -244,8 +244,17 @@ class Subscription:
                 self._selection.kind, [marker], {"resourceVersion": str(revision)}, columns=not self._columns_sent
             )
             self._columns_sent = True
-        return b'{"type":"BOOKMARK","object":%b}\n' % orjson.dumps(obj)
+        return _framed("BOOKMARK", rendering.encoded(obj, self._format.media), self._format.media)
 
 
-def error_line(status: Object) -> bytes:
-    return b'{"type":"ERROR","object":%b}\n' % orjson.dumps(status)
+def error_line(status: Object, media: str) -> bytes:
+    return _framed("ERROR", rendering.encoded(status, media), media)
+
+
+def _framed(type_: str, body: bytes, media: str) -> bytes:
+    """One event: a line of JSON, or a length and a message."""
+    if media == PROTOBUF:
+        from pybernetes.machinery.protobuf_encoding import watch_frame
+
+        return watch_frame(type_, body)
+    return b'{"type":"%b","object":%b}\n' % (type_.encode(), body)

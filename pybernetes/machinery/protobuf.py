@@ -1,6 +1,6 @@
 """Objects in Kubernetes' protobuf encoding, read into the dicts that their JSON would give.
 
-Clients in Go send built-in types so (`kubectl create`, upstream's components) and take JSON in return. Only reading is here.
+Clients in Go send built-in types so (`kubectl create`, upstream's components). Writing is `protobuf_encoding`'s.
 
 What is read holds zero values that JSON would leave out (proto2 as gogo writes it): the schema's `conform` drops them.
 Source: API concepts, "Protobuf encoding"; the field numbers are facts (`facts/protobuf.json`).
@@ -26,11 +26,12 @@ MEDIA_TYPE: Final = "application/vnd.kubernetes.protobuf"
 MAGIC: Final = b"k8s\0"
 DEPTH_MAX: Final = 200
 
-_META: Final = "k8s.io.apimachinery.pkg.apis.meta.v1"
-_EXTENSIONS: Final = "k8s.io.apiextensions_apiserver.pkg.apis.apiextensions"
+META: Final = "k8s.io.apimachinery.pkg.apis.meta.v1"
+EXTENSIONS: Final = "k8s.io.apiextensions_apiserver.pkg.apis.apiextensions"
+PARTIAL: Final = ("PartialObjectMetadata", "PartialObjectMetadataList")
 _PACKAGES: Final = {
     "": "k8s.io.api.core",
-    "apiextensions.k8s.io": _EXTENSIONS,
+    "apiextensions.k8s.io": EXTENSIONS,
     "apiregistration.k8s.io": "k8s.io.kube_aggregator.pkg.apis.apiregistration",
 }
 # Structs which Go embeds: their fields stand in the JSON of the outer one.
@@ -50,7 +51,9 @@ _RENAMED_IN_SCHEMAS: Final = {
 }  # fmt: skip
 
 
-class _Field(NamedTuple):
+class Field(NamedTuple):
+    """`inline`: its message's fields stand in the JSON of the outer one."""
+
     name: str
     type: str  # of one value
     repeated: bool
@@ -72,15 +75,16 @@ def decode(body: bytes, default: GroupVersionKind) -> Object:
         group, version = parse_api_version(given.get("apiVersion") or default.api_version)
         kind = given.get("kind") or default.kind
         raw = base64.b64decode(envelope.get("raw", ""))
-        obj = _message(_message_name(GroupVersionKind(group, version, kind)), raw, 0)
+        obj = _message(message_name(GroupVersionKind(group, version, kind)), raw, 0)
     except (KeyError, ValueError, IndexError, struct.error) as error:
         raise BadRequest(f"the object provided is unrecognized (must be of type {default.kind}): {error}") from error
     return {"kind": kind, "apiVersion": f"{group}/{version}" if group else version, **obj}
 
 
-def _message_name(gvk: GroupVersionKind) -> str:
-    if gvk.kind in ("DeleteOptions", "CreateOptions", "UpdateOptions", "PatchOptions", "Status"):
-        return f"{_META}.{gvk.kind}"
+def message_name(gvk: GroupVersionKind) -> str:
+    """The message of a kind. Raises ValueError for a kind that has none."""
+    if gvk.kind in ("DeleteOptions", "CreateOptions", "UpdateOptions", "PatchOptions", "Status", *PARTIAL):
+        return f"{META}.{gvk.kind}"
     package = _PACKAGES.get(gvk.group) or f"k8s.io.api.{gvk.group.partition('.')[0]}"
     name = f"{package}.{gvk.version}.{gvk.kind}"
     if name not in _facts():
@@ -95,7 +99,8 @@ def _facts() -> dict[str, str]:
 
 
 @lru_cache(None)
-def _fields(message: str) -> dict[int, _Field]:
+def fields_of(message: str) -> dict[int, Field]:
+    """The fields of a message by their numbers. Raises KeyError for one that is not known."""
     package = message.rpartition(".")[0]
     renamed = _RENAMED_IN_SCHEMAS if message.endswith(".JSONSchemaProps") else _RENAMED
     fields = {}
@@ -109,7 +114,7 @@ def _fields(message: str) -> dict[int, _Field]:
         if type_ not in _SCALARS and "." not in type_:
             type_ = f"{package}.{type_}"
         inline = name in _INLINE and not repeated and "." in type_
-        fields[int(number)] = _Field(renamed.get(name, name), type_, repeated, is_map, inline)
+        fields[int(number)] = Field(renamed.get(name, name), type_, repeated, is_map, inline)
     return fields
 
 
@@ -152,7 +157,7 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
 def _message(name: str, data: bytes, depth: int) -> Object:
     if depth > DEPTH_MAX:
         raise ValueError("exceeded max depth")
-    fields = _fields(name)
+    fields = fields_of(name)
     obj: Object = {}
     for number, wire_type, raw in _wire(data):
         field = fields.get(number)
@@ -256,12 +261,12 @@ def _extra(raw: bytes) -> list[str]:
 
 def _schema_or_bool(raw: bytes) -> Any:
     parts = _numbers(raw)
-    return _message(f"{_EXTENSIONS}.v1.JSONSchemaProps", parts[2], 0) if 2 in parts else bool(parts.get(1, 0))
+    return _message(f"{EXTENSIONS}.v1.JSONSchemaProps", parts[2], 0) if 2 in parts else bool(parts.get(1, 0))
 
 
 def _schema_or_array(raw: bytes) -> Any:
     parts = list(_wire(raw))
-    name = f"{_EXTENSIONS}.v1.JSONSchemaProps"
+    name = f"{EXTENSIONS}.v1.JSONSchemaProps"
     schemas = [_message(name, value, 0) for number, _, value in parts if number == 2]
     single = [_message(name, value, 0) for number, _, value in parts if number == 1]
     return single[0] if single else schemas
@@ -269,21 +274,21 @@ def _schema_or_array(raw: bytes) -> Any:
 
 def _schema_or_strings(raw: bytes) -> Any:
     parts = list(_wire(raw))
-    single = [_message(f"{_EXTENSIONS}.v1.JSONSchemaProps", value, 0) for number, _, value in parts if number == 1]
+    single = [_message(f"{EXTENSIONS}.v1.JSONSchemaProps", value, 0) for number, _, value in parts if number == 1]
     return single[0] if single else [value.decode() for number, _, value in parts if number == 2]
 
 
 _SPECIAL: Final[dict[str, Callable[[bytes], Any]]] = {
-    f"{_META}.Time": _time,
-    f"{_META}.MicroTime": _micro_time,
-    f"{_META}.FieldsV1": _raw_json,
+    f"{META}.Time": _time,
+    f"{META}.MicroTime": _micro_time,
+    f"{META}.FieldsV1": _raw_json,
     "k8s.io.apimachinery.pkg.api.resource.Quantity": _quantity,
     "k8s.io.apimachinery.pkg.util.intstr.IntOrString": _int_or_string,
     "k8s.io.apimachinery.pkg.runtime.RawExtension": _raw_json,
-    f"{_EXTENSIONS}.v1.JSON": _raw_json,
-    f"{_EXTENSIONS}.v1.JSONSchemaPropsOrBool": _schema_or_bool,
-    f"{_EXTENSIONS}.v1.JSONSchemaPropsOrArray": _schema_or_array,
-    f"{_EXTENSIONS}.v1.JSONSchemaPropsOrStringArray": _schema_or_strings,
+    f"{EXTENSIONS}.v1.JSON": _raw_json,
+    f"{EXTENSIONS}.v1.JSONSchemaPropsOrBool": _schema_or_bool,
+    f"{EXTENSIONS}.v1.JSONSchemaPropsOrArray": _schema_or_array,
+    f"{EXTENSIONS}.v1.JSONSchemaPropsOrStringArray": _schema_or_strings,
     "k8s.io.api.authentication.v1.ExtraValue": _extra,
     "k8s.io.api.authorization.v1.ExtraValue": _extra,
     "k8s.io.api.certificates.v1.ExtraValue": _extra,

@@ -17,7 +17,7 @@ from pybernetes.apiserver.calls import Call
 from pybernetes.apiserver.image import Image
 from pybernetes.apiserver.registry import rendering
 from pybernetes.apiserver.registry.kinds import Kind
-from pybernetes.apiserver.requests import JSON, flag, integer
+from pybernetes.apiserver.requests import JSON, PROTOBUF, STREAM_OF_PROTOBUF, YAML, flag, integer
 from pybernetes.apiserver.watch import Selection, Subscription, error_line
 from pybernetes.machinery import fields, labels
 from pybernetes.machinery.errors import BadRequest, Cause, Expired, FieldError, Invalid, NotAcceptable, Timeout, invalid
@@ -104,6 +104,8 @@ async def list_(call: Call, kind: Kind, image: Image) -> Response:
     check_list_options(call, watch=False)
     found = await find(call, wanted, image)
     format_ = call.format
+    if format_.media == PROTOBUF and format_.shape == "object":
+        return await _list_in_protobuf(call, kind, found)
     if format_ is not call.PLAIN:
         return await _list_in_shape(call, kind, found)
     head = kind.list_head + orjson.dumps(found.metadata) + b',"items":['
@@ -121,6 +123,22 @@ async def _stream_items(kind: Kind, head: bytes, entries: Sequence[Entry]) -> As
         separator = b","
         await asyncio.sleep(0)
     yield b"]}\n"
+
+
+async def _list_in_protobuf(call: Call, kind: Kind, found: _Found) -> Response:
+    """A list's envelope says its size first, so that all items are there before the first one leaves."""
+    from pybernetes.machinery import protobuf_encoding
+
+    gvk = kind.resource.gvk
+    write = protobuf_encoding.list_item(gvk)
+    parts = [protobuf_encoding.list_metadata(found.metadata)]
+    for position, entry in enumerate(found.entries):
+        parts.append(write(kind.object(entry)))
+        if position % CHUNK_ITEMS == CHUNK_ITEMS - 1:
+            await asyncio.sleep(0)
+    head = protobuf_encoding.envelope_head(gvk._replace(kind=f"{gvk.kind}List"), sum(map(len, parts)))
+    body = b"".join((*head, *parts, protobuf_encoding.ENVELOPE_TAIL))
+    return rendering.respond(200, body, call.warnings, PROTOBUF)
 
 
 async def _list_in_shape(call: Call, kind: Kind, found: _Found) -> Response:
@@ -338,10 +356,9 @@ async def watch(call: Call, kind: Kind, image: Image) -> Response:
     wanted = selection(call, kind)
     check_list_options(call, watch=True)
     query = call.query
-    if call.format.media != JSON:
+    if call.format.media == YAML:
         raise NotAcceptable(
-            "only the following media types are accepted: application/json;stream=watch, "
-            "application/vnd.kubernetes.protobuf;stream=watch"
+            f"only the following media types are accepted: application/json;stream=watch, {STREAM_OF_PROTOBUF}"
         )
     version = query.get("resourceVersion", "")
     revision = _revision(version)
@@ -355,11 +372,12 @@ async def watch(call: Call, kind: Kind, image: Image) -> Response:
     elif version != "0":
         await image.current()
     timeout_s = integer(query, "timeoutSeconds") or WATCH_TIMEOUT_S * (1 + call.entropy.random())
-    response = rendering.respond(200, b"", call.warnings)
+    in_protobuf = call.format.media == PROTOBUF
+    response = rendering.respond(200, b"", call.warnings, STREAM_OF_PROTOBUF if in_protobuf else JSON)
     # From here to the end nothing may wait: the replay, the initial state and the live events must join without a gap.
     missed = kind.table.since(revision) if revision and not sends_all else []
     if missed is None:
-        response.body = _expired(revision, kind.table.window_start)
+        response.body = _expired(revision, kind.table.window_start, call.format.media)
         return response
     initial: Sequence[Entry] = ()
     if sends_all:
@@ -377,5 +395,5 @@ async def watch(call: Call, kind: Kind, image: Image) -> Response:
     return response
 
 
-async def _expired(revision: int, oldest: int) -> AsyncGenerator[bytes, None]:
-    yield error_line(Expired(f"too old resource version: {revision} ({oldest})").status)
+async def _expired(revision: int, oldest: int, media: str) -> AsyncGenerator[bytes, None]:
+    yield error_line(Expired(f"too old resource version: {revision} ({oldest})").status, media)

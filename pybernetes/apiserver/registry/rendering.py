@@ -1,4 +1,4 @@
-"""Answers in the shape that was asked for: the object itself, a Table of it, or its metadata alone; JSON or YAML.
+"""Answers in the shape that was asked for: the object itself, a Table of it, or its metadata alone; JSON, YAML or protobuf.
 
 Source: API concepts, "Receiving resources as Tables", "Metadata-only fetches".
 """
@@ -13,7 +13,7 @@ import orjson
 
 from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.apiserver.registry.printing import age
-from pybernetes.apiserver.requests import JSON, YAML, Format
+from pybernetes.apiserver.requests import JSON, PROTOBUF, YAML, Format
 from pybernetes.machinery.codec import encode_yaml
 from pybernetes.machinery.errors import NotAcceptable
 from pybernetes.machinery.http.messages import Response
@@ -39,6 +39,10 @@ def respond_object(status: int, obj: Object, format_: Format, warnings: Sequence
 
 
 def encoded(obj: Object, media: str) -> bytes:
+    if media == PROTOBUF:
+        from pybernetes.machinery import protobuf_encoding
+
+        return protobuf_encoding.encode(obj)
     return encode_yaml(obj) if media == YAML else orjson.dumps(obj)
 
 
