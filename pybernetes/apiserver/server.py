@@ -16,10 +16,6 @@ import orjson
 
 from pybernetes.apiserver import requests, version
 from pybernetes.apiserver.admission import chain
-from pybernetes.apiserver.admission.webhooks.calls import Caller
-from pybernetes.apiserver.admission.webhooks.client import WebhookClient
-from pybernetes.apiserver.admission.webhooks.matching import KindVersions
-from pybernetes.apiserver.aggregation.service_resolver import ServiceResolver
 from pybernetes.apiserver.attributes import MASTERS, RequestInfo, User
 from pybernetes.apiserver.authentication import reviews as identity_reviews
 from pybernetes.apiserver.authentication import union as authentication
@@ -85,7 +81,6 @@ class Config:
     secure_port: int = 6443
     enable_admission_plugins: Sequence[str] = ()
     disable_admission_plugins: Sequence[str] = ()
-    enable_aggregator_routing: bool = False  # reach Services (webhooks, extension servers) by endpoint, not by cluster IP
     kubelets: Kubelets | None = None  # how to reach kubelets; None: log, exec & co. answer 503
     event_ttl_s: int = 3600
     cluster_addons: bool = True  # the roles that kubeadm would add
@@ -106,11 +101,8 @@ class ApiServer:
         self.writer = ImageWriter(self.kinds, self.image, clock, entropy)
         self._authenticator = authentication.build(config.authentication, reader=self.reader, clock=clock)
         self._authorizer = authorization.build(config.authorization_modes, self.reader)
-        self._resolver = ServiceResolver(self.reader, entropy, to_endpoints=config.enable_aggregator_routing)
-        self._webhooks = WebhookClient(self._resolver, clock)
         admission = chain.build(
             self.reader, self.writer, authorizer=self._authorizer, clock=clock, entropy=entropy,
-            webhooks=Caller(self._webhooks, KindVersions(self.kinds), entropy),
             enable=config.enable_admission_plugins, disable=config.disable_admission_plugins,
         )  # fmt: skip
         self._writes = Writes(
@@ -139,9 +131,8 @@ class ApiServer:
         return Issuer(options, reader=self.reader, clock=self._clock, entropy=self._entropy)
 
     async def close(self) -> None:
-        """Let go of connections to kubelets and webhooks."""
+        """Let go of connections to kubelets."""
         await self._proxy.close()
-        await self._webhooks.close()
 
     async def run(self) -> None:
         """Follow the store, make what every cluster has; until cancelled."""
