@@ -5,26 +5,60 @@ Source: API concepts, "API discovery"; KEP-3352. The documents are made once and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import orjson
 
+from pybernetes.apiserver.custom_resources.kinds import VERBS as CUSTOM_VERBS
+from pybernetes.apiserver.custom_resources.kinds import CustomKind
 from pybernetes.machinery.meta import Object, Resource
 from pybernetes.machinery.resources import BUILTIN, GROUPS, STORAGE_VERSION_HASHES, SUBRESOURCES, Group, Subresource
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A resource, and what is said of it besides."""
+
+    resource: Resource
+    subresources: Mapping[str, Subresource]
+    storage_hash: str
+    verbs: Sequence[str]
+
+
 class Discovery:
-    """The documents of the built-in groups."""
+    """The documents of the built-in groups, and of those that come with custom resources."""
 
     def __init__(self, server_address: str = "") -> None:
-        self._by_version: dict[str, list[Resource]] = {}
-        for resource in BUILTIN:
-            self._by_version.setdefault(resource.api_version, []).append(resource)
-        self._groups = {group.name: group for group in GROUPS}
         self._server_address = server_address
         self._documents: dict[str, bytes] = {}
+        self.serve(())
+
+    def serve(self, custom: Sequence[CustomKind]) -> None:
+        """The custom resources that there are, from now on."""
+        listed = [_Listed(found, SUBRESOURCES[found], STORAGE_VERSION_HASHES[found], sorted(found.verbs)) for found in BUILTIN]
+        listed += [
+            _Listed(kind.resource, kind.subresources, kind.storage_hash, CUSTOM_VERBS)
+            for kind in sorted(custom, key=lambda kind: (kind.resource.group, kind.resource.plural))
+        ]
+        by_version: dict[str, list[_Listed]] = {}
+        versions: dict[str, list[str]] = {}
+        for found in listed:
+            by_version.setdefault(found.resource.api_version, []).append(found)
+        for kind in custom:
+            names = versions.setdefault(kind.resource.group, [])
+            if kind.resource.version not in names:
+                names.append(kind.resource.version)
+        groups = {group.name: group for group in GROUPS}
+        for name in sorted(versions):
+            known = groups[name].versions if name in groups else ()
+            added = sorted(set(versions[name]) - set(known), key=version_rank)
+            groups[name] = Group(name, (*known, *added))
+        self._by_version, self._groups = by_version, groups
+        self._documents.clear()
 
     def document(self, path: str, *, aggregated: bool = False) -> bytes | None:
         """The document at `/api`, `/apis`, `/api/v1`, `/apis/<group>`, `/apis/<group>/<version>`; None if there is none."""
@@ -68,9 +102,9 @@ class Discovery:
         if resources is None:
             return None
         listed: list[Object] = []
-        for resource in resources:
-            listed.append(_resource(resource))
-            listed += [_subresource(resource, below) for below in _ordered(SUBRESOURCES[resource])]
+        for found in resources:
+            listed.append(_resource(found))
+            listed += [_subresource(found.resource, below) for below in _ordered(found.subresources)]
         listed.sort(key=lambda entry: str(entry["name"]))
         document: Object = {"kind": "APIResourceList", "groupVersion": api_version, "resources": listed}
         if own_version:  # the core group's list says no version of its own, as upstream's
@@ -81,16 +115,27 @@ class Discovery:
         versions = []
         for version in group.versions:
             api_version = f"{group.name}/{version}" if group.name else version
-            resources = sorted(self._by_version.get(api_version, ()), key=lambda found: found.plural)
-            found = [_resource_discovery(resource) for resource in resources]
+            resources = sorted(self._by_version.get(api_version, ()), key=lambda found: found.resource.plural)
+            found = [_resource_discovery(one) for one in resources]
             versions.append({"version": version, "resources": found, "freshness": "Current"})
         metadata: Object = {"name": group.name} if group.name else {}
         return {"metadata": metadata, "versions": versions}
 
 
-def _ordered(below: object) -> Sequence[Subresource]:
-    assert hasattr(below, "values")
-    return sorted(below.values(), key=lambda found: str(found.name))
+def _ordered(below: Mapping[str, Subresource]) -> Sequence[Subresource]:
+    return sorted(below.values(), key=lambda found: found.name)
+
+
+_VERSION = re.compile(r"v([1-9]\d*)(?:(alpha|beta)([1-9]\d*))?", re.ASCII)
+
+
+def version_rank(version: str) -> tuple[int, int, int, str]:
+    """The order of preference: v10, v2, v1, v11beta2, v3beta1, v12alpha1, then the others by name."""
+    found = _VERSION.fullmatch(version)
+    if found is None:
+        return (3, 0, 0, version)
+    stage = {None: 0, "beta": 1, "alpha": 2}[found[2]]
+    return (stage, -int(found[1]), -int(found[3] or 0), "")
 
 
 def _group(group: Group) -> Object:
@@ -98,17 +143,18 @@ def _group(group: Group) -> Object:
     return {"name": group.name, "versions": versions, "preferredVersion": versions[0]}
 
 
-def _resource(resource: Resource) -> Object:
+def _resource(found: _Listed) -> Object:
+    resource = found.resource
     entry: Object = {
         "name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced, "kind": resource.kind,
-        "verbs": sorted(resource.verbs),
+        "verbs": list(found.verbs),
     }  # fmt: skip
     if resource.short_names:
         entry["shortNames"] = list(resource.short_names)
     if resource.categories:
         entry["categories"] = list(resource.categories)
-    if STORAGE_VERSION_HASHES[resource]:
-        entry["storageVersionHash"] = STORAGE_VERSION_HASHES[resource]
+    if found.storage_hash:
+        entry["storageVersionHash"] = found.storage_hash
     return entry
 
 
@@ -122,19 +168,20 @@ def _subresource(resource: Resource, below: Subresource) -> Object:
     return entry
 
 
-def _resource_discovery(resource: Resource) -> Object:
+def _resource_discovery(found: _Listed) -> Object:
+    resource = found.resource
     entry: Object = {
         "resource": resource.plural,
         "responseKind": {"group": "", "version": "", "kind": resource.kind},
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.singular,
-        "verbs": sorted(resource.verbs),
+        "verbs": list(found.verbs),
     }
     if resource.short_names:
         entry["shortNames"] = list(resource.short_names)
     if resource.categories:
         entry["categories"] = list(resource.categories)
-    below = [_subresource_discovery(resource, found) for found in _ordered(SUBRESOURCES[resource])]
+    below = [_subresource_discovery(resource, below) for below in _ordered(found.subresources)]
     if below:
         entry["subresources"] = below
     return entry

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from pybernetes.apiserver.attributes import RequestInfo
 from pybernetes.apiserver.registry.kinds import Kind
@@ -24,9 +24,10 @@ _NAMES = ("group", "version", "resource", "subresource", "verb", "scope")
 
 
 class Metrics:
-    def __init__(self, kinds: Mapping[Resource, Kind]) -> None:
+    def __init__(self, kinds: Mapping[Resource, Kind], known: Container[tuple[str, str, str]]) -> None:
+        """`known`: group, version and plural of what is served; it may change."""
         self._kinds = kinds
-        self._known = frozenset((kind.group, kind.version, kind.plural) for kind in kinds)
+        self._known = known
         self._requests: dict[tuple[_Labels, int], int] = {}
         self._durations: dict[_Labels, tuple[list[int], float]] = {}
 

@@ -17,6 +17,8 @@ from typing import Any
 import orjson
 
 from pybernetes.apiserver import requests, version
+from pybernetes.apiserver.custom_resources import documents
+from pybernetes.apiserver.custom_resources.kinds import CustomKind
 from pybernetes.apiserver.registry import rendering
 from pybernetes.machinery.http.messages import Request, Response
 from pybernetes.machinery.meta import GroupVersionKind, Object, Resource
@@ -80,6 +82,16 @@ class OpenApi:
 
     def __init__(self) -> None:
         self._documents: dict[str, bytes] = {}
+        self._custom: Sequence[CustomKind] = ()
+
+    def serve_custom(self, custom: Sequence[CustomKind]) -> None:
+        """The custom resources that there are, from now on."""
+        touched = {kind.resource.base_path for kind in (*self._custom, *custom)}
+        self._custom = tuple(custom)
+        for name in ("", "/v2", "/v3", *(f"/v3{path}" for path in touched)):
+            self._documents.pop(f"/openapi{name}", None)
+        for path in touched:
+            self._documents.pop(f"/openapi/v3{path.rpartition('/')[0]}", None)
 
     async def serve(self, request: Request) -> Response:
         if request.method not in ("GET", "HEAD"):
@@ -107,16 +119,24 @@ class OpenApi:
 
     def _make(self, path: str) -> bytes | None:
         if path == "/openapi/v2":
-            return orjson.dumps(_v2())
+            return orjson.dumps(documents.into_v2(_v2(), self._custom))
         if path == "/openapi/v3":
-            return orjson.dumps({"paths": {name: {"serverRelativeURL": self._address(name)} for name in _v3_paths()}})
+            return orjson.dumps({"paths": {name: {"serverRelativeURL": self._address(name)} for name in self._v3_paths()}})
         name = path.removeprefix("/openapi/v3/")
-        if name not in _v3_paths():
+        if name not in self._v3_paths():
             return None
-        return orjson.dumps(_v3(name))
+        return orjson.dumps(documents.into_v3(_v3(name), name, self._custom))
+
+    def _v3_paths(self) -> list[str]:
+        mine = {kind.resource.base_path.removeprefix("/") for kind in self._custom}
+        return sorted({*_v3_paths(), *mine, *(path.rpartition("/")[0] for path in mine)})
 
     def _address(self, name: str) -> str:
         document = self._documents.get(f"/openapi/v3/{name}")
+        if document is None and any(kind.resource.base_path == f"/{name}" for kind in self._custom):
+            document = self._make(f"/openapi/v3/{name}")
+            if document is not None:
+                self._documents[f"/openapi/v3/{name}"] = document
         if document is None:
             # Made from tables that change with the release alone; making all of them for their hashes would take a second.
             return f"/openapi/v3/{name}?hash={_hash(str(version.INFO['gitVersion']).encode() + name.encode())}"
@@ -399,3 +419,11 @@ def _kinds_of_structs() -> Mapping[str, Sequence[GroupVersionKind]]:
         except KeyError:
             continue
     return found
+
+
+def meta_definitions(prefix: str, *, v3: bool) -> Object:
+    """What every object and list has, for documents that have nothing else of ours."""
+    references = _References(prefix)
+    references.to("meta.v1.ObjectMeta")
+    references.to("meta.v1.ListMeta")
+    return references.definitions(v3=v3)

@@ -16,6 +16,10 @@ import orjson
 
 from pybernetes.apiserver import requests, version
 from pybernetes.apiserver.admission import chain
+from pybernetes.apiserver.admission.webhooks.calls import Caller
+from pybernetes.apiserver.admission.webhooks.client import WebhookClient
+from pybernetes.apiserver.admission.webhooks.matching import KindVersions
+from pybernetes.apiserver.aggregation.service_resolver import ServiceResolver
 from pybernetes.apiserver.attributes import MASTERS, RequestInfo, User
 from pybernetes.apiserver.authentication import reviews as identity_reviews
 from pybernetes.apiserver.authentication import union as authentication
@@ -26,6 +30,8 @@ from pybernetes.apiserver.authorization.escalation import check_write
 from pybernetes.apiserver.authorization.interface import Decision
 from pybernetes.apiserver.bootstrap import reconcile as bootstrap
 from pybernetes.apiserver.calls import Call
+from pybernetes.apiserver.custom_resources.kinds import CustomKind
+from pybernetes.apiserver.custom_resources.manager import CustomResources
 from pybernetes.apiserver.discovery import AGGREGATED, Discovery
 from pybernetes.apiserver.image import Image
 from pybernetes.apiserver.metrics import Metrics
@@ -45,10 +51,12 @@ from pybernetes.machinery.entropy import Entropy
 from pybernetes.machinery.errors import (
     InternalError,
     MethodNotAllowed,
+    NotAcceptable,
     NotFound,
     ServiceUnavailable,
     StatusError,
     Unauthorized,
+    UnsupportedMediaType,
 )
 from pybernetes.machinery.http.health import ROOTS, health
 from pybernetes.machinery.http.messages import Request, Response
@@ -81,6 +89,7 @@ class Config:
     secure_port: int = 6443
     enable_admission_plugins: Sequence[str] = ()
     disable_admission_plugins: Sequence[str] = ()
+    enable_aggregator_routing: bool = False  # reach Services (webhooks, extension servers) by endpoint, not by cluster IP
     kubelets: Kubelets | None = None  # how to reach kubelets; None: log, exec & co. answer 503
     event_ttl_s: int = 3600
     cluster_addons: bool = True  # the roles that kubeadm would add
@@ -96,13 +105,16 @@ class ApiServer:
         self._clock = clock
         self._entropy = entropy
         self.image = Image(store, clock)
-        self.kinds: Mapping[Resource, Kind] = kinds.build(_strategies(config), resources.BUILTIN, self.image)
+        self.kinds: dict[Resource, Kind] = kinds.build(_strategies(config), resources.BUILTIN, self.image)
         self.reader = ImageReader(self.kinds)
         self.writer = ImageWriter(self.kinds, self.image, clock, entropy)
         self._authenticator = authentication.build(config.authentication, reader=self.reader, clock=clock)
         self._authorizer = authorization.build(config.authorization_modes, self.reader)
+        self._resolver = ServiceResolver(self.reader, entropy, to_endpoints=config.enable_aggregator_routing)
+        self._webhooks = WebhookClient(self._resolver, clock)
         admission = chain.build(
             self.reader, self.writer, authorizer=self._authorizer, clock=clock, entropy=entropy,
+            webhooks=Caller(self._webhooks, KindVersions(self.kinds), entropy),
             enable=config.enable_admission_plugins, disable=config.disable_admission_plugins,
         )  # fmt: skip
         self._writes = Writes(
@@ -116,8 +128,12 @@ class ApiServer:
         self._proxy = Proxy(self.reader, config.kubelets, clock=clock, entropy=entropy, admission=admission)
         self._discovery = Discovery(f"{config.advertise_address}:{config.secure_port}")
         self._openapi = OpenApi()
-        self.metrics = Metrics(self.kinds)
         self._routes = {(found.group, found.version, found.plural): found for found in resources.BUILTIN}
+        self.metrics = Metrics(self.kinds, self._routes)
+        self._custom = CustomResources(
+            self.image, self.kinds[resources.CUSTOM_RESOURCE_DEFINITIONS], self.writer, self._deletes, clock=clock,
+            entropy=entropy, publish=self._publish, withdraw=self._withdraw, announce=self._announce,
+        )  # fmt: skip
         self._reviews = self._review_handlers()
         self._ready = asyncio.Event()
 
@@ -131,8 +147,9 @@ class ApiServer:
         return Issuer(options, reader=self.reader, clock=self._clock, entropy=self._entropy)
 
     async def close(self) -> None:
-        """Let go of connections to kubelets."""
+        """Let go of connections to kubelets and webhooks."""
         await self._proxy.close()
+        await self._webhooks.close()
 
     async def run(self) -> None:
         """Follow the store, make what every cluster has; until cancelled."""
@@ -142,7 +159,24 @@ class ApiServer:
             await bootstrap.ensure(self.reader, self.writer, service_cidr=",".join(self.config.service_cidrs))
             if self.config.cluster_addons:
                 await bootstrap.ensure_cluster_addons(self.reader, self.writer)
+            await self._custom.settle()
+            group.create_task(self._custom.run(), name="custom resources")
             self._ready.set()
+
+    def _publish(self, kind: CustomKind) -> None:
+        resource = kind.resource
+        self._withdraw(resource)
+        self.kinds[resource] = kind
+        self._routes[resource.group, resource.version, resource.plural] = resource
+
+    def _withdraw(self, resource: Resource) -> None:
+        known = self._routes.pop((resource.group, resource.version, resource.plural), None)
+        if known is not None:
+            self.kinds.pop(known, None)
+
+    def _announce(self, custom: Sequence[CustomKind]) -> None:
+        self._discovery.serve(custom)
+        self._openapi.serve_custom(custom)
 
     async def wait_ready(self) -> None:
         await self._ready.wait()
@@ -217,6 +251,8 @@ class ApiServer:
             raise _not_allowed()
         if resource.namespaced != bool(info.namespace) and not _may_span(resource, info):
             raise _unknown_path()
+        if isinstance(kind, CustomKind):
+            _check_custom(call, kind)
         if kind.strategy.deprecation and (info.verb in resource.verbs or info.subresource):
             call.warnings.append(kind.strategy.deprecation)
         if info.subresource:
@@ -372,6 +408,19 @@ def _strategies(config: Config) -> Sequence[Strategy]:
     from pybernetes.apiserver.registry.all import STRATEGIES
 
     return STRATEGIES
+
+
+def _check_custom(call: Call, kind: CustomKind) -> None:
+    """What custom resources cannot do. Raises `NotAcceptable`, `UnsupportedMediaType`, `NotImplementedYet`."""
+    kind.check_served()
+    if call.format.media == requests.PROTOBUF and call.format.shape == "object":
+        raise NotAcceptable("only the following media types are accepted: application/json, application/yaml")
+    content_type = call.request.headers.get("content-type", "").partition(";")[0].strip()
+    if call.info.verb == "patch" and content_type == decoding.STRATEGIC_PATCH:
+        raise UnsupportedMediaType(
+            "the body of the request was in an unknown format - accepted media types include: "
+            f"{decoding.JSON_PATCH}, {decoding.MERGE_PATCH}, {decoding.APPLY_PATCH}"
+        )
 
 
 def _may_span(resource: Resource, info: RequestInfo) -> bool:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pybernetes.kubectl.failure import Failure
-
-Step = Callable[[list[Any]], list[Any]]
+from pybernetes.machinery import jsonpath
+from pybernetes.machinery.jsonpath import Malformed, Path, unquote
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +22,12 @@ class _Text:
 
 
 @dataclass(frozen=True, slots=True)
-class _Path:
-    steps: tuple[Step, ...]
-    from_root: bool
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
 class _Range:
-    path: _Path
+    path: Path
     body: tuple[_Node, ...]
 
 
-_Node = _Text | _Path | _Range
+_Node = _Text | Path | _Range
 
 
 class MissingField(Exception):
@@ -57,14 +50,14 @@ class Template:
         for node in nodes:
             if isinstance(node, _Text):
                 yield node.text
-            elif isinstance(node, _Path):
+            elif isinstance(node, Path):
                 yield " ".join(shown(value) for value in self._find(node, data, root))
             else:
                 for value in self._find(node.path, data, root):
                     yield from self._render(node.body, value, root)
 
-    def _find(self, path: _Path, data: Any, root: Any) -> list[Any]:
-        values = _walk(path.steps, root if path.from_root else data)
+    def _find(self, path: Path, data: Any, root: Any) -> list[Any]:
+        values = path.find(root if path.from_root else data)
         if not values and not self._allow_missing:
             raise Failure(
                 f"error executing jsonpath {json.dumps('{' + path.source + '}')}: {path.source.strip('.')} is not found"
@@ -79,13 +72,17 @@ def find(expression: str, data: Any) -> list[Any]:
 
 def compile_path(expression: str) -> Callable[[Any], list[Any]]:
     """As `find`, parsed once."""
-    text = expression.strip()
-    if text.startswith("{") and text.endswith("}"):
-        text = text[1:-1]
-    if text and text[0] not in ".[$@":
-        text = "." + text
-    path = _parse_path(text)
-    return lambda data: _walk(path.steps, data)
+    try:
+        return jsonpath.compile_path(expression)
+    except Malformed as error:
+        raise Failure(str(error)) from error
+
+
+def _parse_path(text: str) -> Path:
+    try:
+        return jsonpath.parse_path(text)
+    except Malformed as error:
+        raise Failure(str(error)) from error
 
 
 def shown(value: Any) -> str:
@@ -95,13 +92,6 @@ def shown(value: Any) -> str:
     if value is None:
         return ""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-
-
-def _walk(steps: tuple[Step, ...], data: Any) -> list[Any]:
-    values = [data]
-    for step in steps:
-        values = step(values)
-    return values
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str]]:
@@ -163,139 +153,6 @@ def _parse_action(text: str) -> Iterator[_Node]:
         raise Failure(f"error parsing jsonpath {{{text}}}, unexpected {left!r}")
     for part in _PART.findall(text):
         if part[0] in "'\"":
-            yield _Text(_unquote(part))
+            yield _Text(unquote(part))
         else:
             yield _parse_path(part)
-
-
-def _unquote(part: str) -> str:
-    body = part[1:-1]
-    escapes = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", '"': '"', "'": "'", "/": "/"}
-    return re.sub(r"\\(.)", lambda match: escapes.get(match[1], match[0]), body)
-
-
-_STEP = re.compile(
-    r"""\.\.(?P<deep>(?:[^.\[\]\\]|\\.)*)      # recursive descent
-      | \.(?P<field>(?:[^.\[\]\\]|\\.)+)        # .field, with \. for a dot
-      | \.(?=\[|$)                              # a dot before a bracket, or alone
-      | (?P<root>[$@])
-      | \[(?P<bracket>\?\((?:[^()'"]|'[^']*'|"[^"]*"|\([^)]*\))*\)|(?:'[^']*'|"[^"]*"|[^\]'"])*)\]
-    """,
-    re.VERBOSE,
-)
-
-
-def _parse_path(text: str) -> _Path:
-    steps: list[Step] = []
-    from_root = text.startswith("$")
-    at = 0
-    while at < len(text):
-        match = _STEP.match(text, at)
-        if match is None:
-            if at == 0 and re.match(r"[A-Za-z_]", text):
-                raise Failure(
-                    f"error parsing jsonpath {{{text}}}, unrecognized identifier {re.split(r'[^A-Za-z0-9_]', text)[0]}"
-                )
-            raise Failure(f"error parsing jsonpath {{{text}}}, invalid expression at {text[at:]!r}")
-        at = match.end()
-        if match["deep"] is not None:
-            steps.append(_descend)
-            if match["deep"]:
-                steps.append(_field(match["deep"]))
-        elif match["field"] is not None:
-            steps.append(_field(match["field"]))
-        elif match["bracket"] is not None:
-            steps.append(_bracket(match["bracket"].strip(), text))
-    return _Path(tuple(steps), from_root, text)
-
-
-def _field(name: str) -> Step:
-    name = re.sub(r"\\(.)", r"\1", name)
-    if name == "*":
-        return _every
-
-    def step(values: list[Any]) -> list[Any]:
-        return [value[name] for value in values if isinstance(value, dict) and name in value]
-
-    return step
-
-
-def _every(values: list[Any]) -> list[Any]:
-    found: list[Any] = []
-    for value in values:
-        if isinstance(value, dict):
-            found += value.values()
-        elif isinstance(value, list):
-            found += value
-    return found
-
-
-def _descend(values: list[Any]) -> list[Any]:
-    found: list[Any] = []
-    for value in values:
-        found.append(value)
-        if isinstance(value, dict | list):
-            found += _descend(_every([value]))
-    return found
-
-
-def _bracket(text: str, whole: str) -> Step:
-    if text == "*":
-        return _every
-    if text.startswith("?("):
-        return _filter(text[2:-1])
-    if text[:1] in "'\"" and text:
-        names = [name[1:-1] for name in re.findall(r"'[^']*'|\"[^\"]*\"", text)]
-        return lambda values: [value[name] for value in values if isinstance(value, dict) for name in names if name in value]
-    if re.fullmatch(r"-?\d*(:-?\d*){1,2}", text):
-        bounds = slice(*(int(part) if part else None for part in text.split(":")))
-        return lambda values: [item for value in values if isinstance(value, list) for item in value[bounds]]
-    if re.fullmatch(r"-?\d+(\s*,\s*-?\d+)*", text):
-        places = [int(part) for part in text.split(",")]
-        return lambda values: [
-            value[place] for value in values if isinstance(value, list) for place in places if -len(value) <= place < len(value)
-        ]
-    raise Failure(f"error parsing jsonpath {{{whole}}}, invalid array index {text}")
-
-
-_COMPARISON = re.compile(r"^(?P<left>.+?)\s*(?P<operator>==|!=|<=|>=|<|>)\s*(?P<right>.+)$")
-
-
-def _filter(text: str) -> Step:
-    match = _COMPARISON.match(text.strip())
-    if match is None:
-        exists = _operand(text.strip())
-        return lambda values: [item for item in _every(values) if exists(item)]
-    left, right, operator = _operand(match["left"]), _operand(match["right"]), match["operator"]
-
-    def step(values: list[Any]) -> list[Any]:
-        return [item for item in _every(values) if _compare(left(item), right(item), operator)]
-
-    return step
-
-
-def _operand(text: str) -> Callable[[Any], list[Any]]:
-    text = text.strip()
-    if text[:1] in "@$":
-        path = _parse_path(text[1:])
-        return lambda item: _walk(path.steps, item)
-    if text[:1] in "'\"":
-        literal: Any = _unquote(text)
-    else:
-        try:
-            literal = json.loads(text)
-        except ValueError as error:
-            raise Failure(f"error parsing jsonpath filter, unrecognized operand {text}") from error
-    return lambda item: [literal]
-
-
-def _compare(left: list[Any], right: list[Any], operator: str) -> bool:
-    if len(left) != 1 or len(right) != 1:
-        return operator == "!=" and bool(left) and bool(right)
-    a, b = left[0], right[0]
-    if operator in ("==", "!="):
-        return bool((a == b and isinstance(a, bool) == isinstance(b, bool)) == (operator == "=="))
-    try:
-        return {"<": a < b, ">": a > b, "<=": a <= b, ">=": a >= b}[operator]  # type: ignore[no-any-return]
-    except TypeError:
-        return False

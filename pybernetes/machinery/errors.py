@@ -21,7 +21,8 @@ class Cause:
     field: str = ""
 
     def to_object(self) -> Object:
-        cause: Object = {"reason": self.reason, "message": self.message}
+        cause: Object = {"reason": self.reason} if self.reason else {}
+        cause["message"] = self.message
         if self.field:
             cause["field"] = self.field
         return cause
@@ -271,7 +272,7 @@ class FieldError:
 
     @classmethod
     def too_many(cls, field: str, actual: int, limit: int) -> FieldError:
-        return cls("FieldValueTooMany", field, f"Too many: {actual}: must have at most {limit} items")
+        return cls("FieldValueTooMany", field, f"Too many: {actual}: must have at most {limit} item{'' if limit == 1 else 's'}")
 
 
 def _shown(value: object) -> str:

@@ -59,7 +59,7 @@ def read_object(call: Call, kind: Kind) -> Object:
     validation = field_validation(call, "CreateOptions" if creates else "UpdateOptions")
     resource = kind.resource
     obj, duplicates = read_body(call, resource.gvk, find_duplicates=validation != "Ignore")
-    metadata.check_type(obj, resource)
+    kind.check_type(obj)
     unknown = kind.schema.conform(obj)
     found = field_warnings(duplicates, unknown)
     if found:
@@ -124,7 +124,7 @@ def _conformed(call: Call, kind: Kind, new: Object, current: Object, validation:
     if meta is None or (isinstance(meta, dict) and not meta.get("name")):
         raise BadRequest(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
     try:
-        metadata.check_type(given, resource)
+        kind.check_type(given)
         unknown = kind.schema.conform(given)
     except DecodeError as error:
         raise patch_invalid(new, current, shown, error.why) from error

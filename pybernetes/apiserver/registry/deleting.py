@@ -130,6 +130,8 @@ class Deletes:
 
 def mark(kind: Kind, old: Object, options: Object, context: Context) -> Object | None:
     """The object marked for deletion; None if it may go at once."""
+    if kind.strategy.mark_deleted is not None:
+        return kind.strategy.mark_deleted(context, old)
     meta: Object = {**old["metadata"]}
     new: Object = {**old, "metadata": meta}
     finalizers = wanted_finalizers(kind, meta.get("finalizers") or [], options)

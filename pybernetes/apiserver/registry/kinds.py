@@ -14,9 +14,10 @@ import msgspec
 import orjson
 
 from pybernetes.apiserver.image import ROOT, Image, Table
+from pybernetes.apiserver.registry.metadata import check_type
 from pybernetes.apiserver.registry.strategy import Strategy
 from pybernetes.machinery import codec
-from pybernetes.machinery.errors import StatusError, already_exists, conflict, not_found
+from pybernetes.machinery.errors import FieldError, StatusError, already_exists, conflict, invalid, not_found
 from pybernetes.machinery.meta import Object, Resource
 from pybernetes.machinery.resources import SUBRESOURCES, Subresource
 from pybernetes.machinery.schema import Schema, schema_for
@@ -55,6 +56,8 @@ def labels_of(value: bytes) -> Mapping[str, str]:
 class Kind:
     """One served resource. `storage` is the one that is written: itself, unless another version is stored."""
 
+    items_carry_type = False  # whether items of lists say their kind and apiVersion: those of custom resources do
+
     def __init__(self, strategy: Strategy, image: Image, storage: Kind | None = None) -> None:
         resource = strategy.resource
         self.resource = resource
@@ -65,6 +68,7 @@ class Kind:
         self.versions[resource.api_version] = self
         self.prefix = f"{ROOT}{storage_path(strategy)}/"
         self.table: Table = image.table(self.prefix)
+        self.list_kind = f"{resource.kind}List"
         self.list_head = f'{{"kind":"{resource.kind}List","apiVersion":"{resource.api_version}","metadata":'.encode()
         self._head = f'{{"kind":"{resource.kind}","apiVersion":"{resource.api_version}","metadata":{{'.encode()
 
@@ -153,7 +157,18 @@ class Kind:
             return {**obj, "apiVersion": self.storage.resource.api_version}
         return obj
 
+    def check_type(self, obj: Object) -> None:
+        """See `metadata.check_type`."""
+        check_type(obj, self.resource)
+
     # Errors
+
+    def version_required(self, name: str) -> StatusError:
+        """For an update without the resourceVersion that this kind wants."""
+        error = FieldError(
+            "FieldValueInvalid", "metadata.resourceVersion", "Invalid value: 0x0: must be specified for an update"
+        )
+        return invalid(self.resource.group, self.resource.kind, name, [error])
 
     def not_found(self, name: str) -> StatusError:
         return not_found(self.resource.group, self.resource.plural, name)

@@ -153,7 +153,8 @@ async def _list_in_shape(call: Call, kind: Kind, found: _Found) -> Response:
         elif format_.shape == "partial":
             made.append(rendering.partial_metadata(obj, format_.version))
         else:
-            del obj["kind"], obj["apiVersion"]
+            if not kind.items_carry_type:
+                del obj["kind"], obj["apiVersion"]
             made.append(obj)
     result: Object
     if format_.shape == "table":
@@ -166,7 +167,7 @@ async def _list_in_shape(call: Call, kind: Kind, found: _Found) -> Response:
     else:
         resource = kind.resource
         result = {
-            "kind": f"{resource.kind}List", "apiVersion": resource.api_version, "metadata": found.metadata, "items": made,
+            "kind": kind.list_kind, "apiVersion": resource.api_version, "metadata": found.metadata, "items": made,
         }  # fmt: skip
     return rendering.respond_object(200, result, format_, call.warnings)
 

@@ -140,6 +140,7 @@ class Strategy:
     deprecation: str = ""  # a warning that goes with every answer of this resource
 
     bumps_generation: bool = False  # metadata.generation: 1, then +1 whenever more than metadata and status changed
+    generation_counts_status: bool = False  # … and status counts as well: custom resources without /status
     has_status: bool = False  # status is dropped on create, kept on update, and written through /status alone
     status_on_create: bool = False  # status may be given on creation, too (nodes)
     prepare_for_status_update: Callable[[Context, Object, Object], None] = _nothing
@@ -156,6 +157,8 @@ class Strategy:
     after_delete: Callable[[Context, Object], Awaitable[None]] = _nothing_async  # also after a create that failed
     # Seconds of grace for this deletion (0: at once), given the object and the DeleteOptions; None: this kind has no grace.
     grace_period: Callable[[Context, Object, Object], int] | None = None
+    # For kinds which deletion never takes at once: (context, object) -> the object marked for deletion.
+    mark_deleted: Callable[[Context, Object], Object] | None = None
     # Fields besides metadata.name and metadata.namespace that fieldSelector may name.
     selectable_fields: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)
     default_garbage_policy: str = "Background"  # or "Orphan", "Unsupported"

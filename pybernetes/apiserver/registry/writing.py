@@ -146,10 +146,10 @@ class Writes:
             await self._authorize(call, "create")
             obj["metadata"].pop("resourceVersion", None)
             return await self.create_object(call, kind, obj)
+        if absent:
+            raise kind.not_found(call.info.name)
         if not obj["metadata"].get("resourceVersion") and kind.strategy.needs_resource_version_on_update:
-            error = FieldError.invalid("metadata.resourceVersion", 0, "must be specified for an update")
-            error = FieldError(error.type, error.field, "Invalid value: 0x0: must be specified for an update")
-            raise invalid(kind.resource.group, kind.resource.kind, call.info.name, [error])
+            raise kind.version_required(call.info.name)
         return entry_response(call, kind, await self.change(call, kind, lambda _: _copy(obj), subresource))
 
     async def patch(self, call: Call, kind: Kind, subresource: str = "") -> Response:
@@ -322,15 +322,16 @@ def _bump_generation(kind: Kind, new: Object, old: Object) -> None:
     if not kind.strategy.bumps_generation:
         return
     generation = old["metadata"].get("generation", 0)
-    if _substance(new) != _substance(old):
+    if _substance(kind, new) != _substance(kind, old):
         generation += 1
     if generation:
         new["metadata"]["generation"] = generation
         new["metadata"] = metadata.ordered(new["metadata"])
 
 
-def _substance(obj: Object) -> Object:
-    return {field: value for field, value in obj.items() if field not in ("metadata", "status")}
+def _substance(kind: Kind, obj: Object) -> Object:
+    aside = ("metadata",) if kind.strategy.generation_counts_status else ("metadata", "status")
+    return {field: value for field, value in obj.items() if field not in aside}
 
 
 def _check_preconditions(kind: Kind, new: Object, old: Object, *, replaces: bool) -> None:

@@ -1,17 +1,22 @@
-"""CustomResourceDefinitions: the definitions; the resources that they define are not served by this module."""
+"""CustomResourceDefinitions: the definitions. What they define is served by `apiserver/custom_resources`.
+
+Their conditions, accepted names and finalizer are the API server's own work, too: `custom_resources/definitions.py` decides.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from pybernetes.apiserver.registry import checks, printing
+from pybernetes.apiserver.registry import printing
+from pybernetes.apiserver.registry.apiextensions.definition_checks import validate, validate_update
 from pybernetes.apiserver.registry.strategy import NAME, Column, Context, Strategy
-from pybernetes.machinery import validation
-from pybernetes.machinery.errors import FieldError
+from pybernetes.machinery.clock import rfc3339
 from pybernetes.machinery.meta import Object, name_of
 from pybernetes.machinery.resources import CUSTOM_RESOURCE_DEFINITIONS
+
+CLEANUP_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 
 
 def default(definition: Object) -> None:
@@ -43,62 +48,37 @@ def prepare_for_update(_: Context, new: Object, old: Object) -> None:
     new["status"] = status
 
 
-def validate(definition: Object) -> Iterator[FieldError]:
-    spec = definition["spec"]
-    group, names = spec.get("group", ""), spec.get("names") or {}
-    wanted = f"{names.get('plural', '')}.{group}"
-    if name_of(definition) != wanted:
-        yield FieldError.invalid("metadata.name", name_of(definition), 'must be spec.names.plural+"."+spec.group')
-    if not group:
-        yield FieldError.required("spec.group")
-    else:
-        yield from checks.invalid_by("spec.group", group, validation.dns_1123_subdomain_errors)
-        if "." not in group:
-            sentence = "should be a domain with at least one dot"
-            yield FieldError.invalid("spec.group", group, sentence)
-    yield from checks.required_one_of(spec.get("scope", ""), ("Cluster", "Namespaced"), "spec.scope")
-    yield from _validate_versions(spec)
-    yield from _validate_names(names, "spec.names")
+def mark_deleted(context: Context, definition: Object) -> Object:
+    """Deletion waits for the instances: the cleanup finalizer and the condition that says so are set at once."""
+    meta = dict(definition["metadata"])
+    if "deletionTimestamp" not in meta:
+        meta["deletionTimestamp"] = rfc3339(context.now)
+    finalizers = list(meta.get("finalizers") or ())
+    if CLEANUP_FINALIZER not in finalizers:
+        meta["finalizers"] = [*finalizers, CLEANUP_FINALIZER]
+    status = dict(definition.get("status") or {})
+    status["conditions"] = with_condition(
+        status.get("conditions"), "Terminating", "True", "InstanceDeletionPending",
+        "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon", context.now,
+    )  # fmt: skip
+    return {**definition, "metadata": meta, "status": status}
 
 
-def _validate_versions(spec: Object) -> Iterator[FieldError]:
-    versions = spec.get("versions") or []
-    stored = sum(bool(version.get("storage")) for version in versions)
-    seen = set()
-    for i, version in enumerate(versions):
-        path, name = f"spec.versions[{i}]", version.get("name", "")
-        yield from checks.invalid_by(path + ".name", name, validation.dns_1035_label_errors)
-        if name in seen:
-            yield FieldError.duplicate(path + ".name", name)
-        seen.add(name)
-        if (version.get("schema") or {}).get("openAPIV3Schema") is None:
-            yield FieldError.required(path + ".schema.openAPIV3Schema", "schemas are required")
-    if stored != 1:
-        sentence = "must have exactly one version marked as storage version"
-        yield FieldError.invalid("spec.versions", versions, sentence)
-
-
-def _validate_names(names: Object, path: str) -> Iterator[FieldError]:
-    for field in ("plural", "singular", "kind", "listKind"):
-        value = names.get(field, "")
-        if not value:
-            if field in ("plural", "kind", "listKind"):
-                yield FieldError.required(f"{path}.{field}")
-        else:
-            yield from checks.invalid_by(f"{path}.{field}", value.lower(), validation.dns_1035_label_errors)
-    for i, short in enumerate(names.get("shortNames") or ()):
-        yield from checks.invalid_by(f"{path}.shortNames[{i}]", short, validation.dns_1035_label_errors)
-    for i, category in enumerate(names.get("categories") or ()):
-        yield from checks.invalid_by(f"{path}.categories[{i}]", category, validation.dns_1035_label_errors)
-    if names.get("kind") and names.get("kind") == names.get("listKind"):
-        yield FieldError.invalid(path + ".listKind", names["listKind"], "kind and listKind may not be the same")
-
-
-def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
-    for field in ("group", "scope"):
-        yield from checks.immutable(new["spec"].get(field), old["spec"].get(field), f"spec.{field}")
-    for field in ("kind", "plural"):
-        yield from checks.immutable(new["spec"]["names"].get(field), old["spec"]["names"].get(field), f"spec.names.{field}")
+def with_condition(
+    conditions: Iterable[Object] | None, type_: str, status: str, reason: str, message: str, now: datetime
+) -> list[Object]:
+    """The conditions with one set; its transition time moves only with its status."""
+    made: Object = {
+        "type": type_, "status": status, "lastTransitionTime": rfc3339(now), "reason": reason, "message": message,
+    }  # fmt: skip
+    found = list(conditions or ())
+    for place, known in enumerate(found):
+        if known["type"] == type_:
+            if known["status"] == status:
+                made["lastTransitionTime"] = known["lastTransitionTime"]
+            found[place] = made
+            return found
+    return [*found, made]
 
 
 def cells(definition: Object, _: datetime) -> list[Any]:
@@ -115,6 +95,7 @@ STRATEGY = Strategy(
     validate_update=validate_update,
     bumps_generation=True,
     has_status=True,
+    mark_deleted=mark_deleted,
     columns=(NAME, Column("Created At", "date")),
     cells=cells,
 )

@@ -1,0 +1,292 @@
+"""A served version of a custom resource, as the generic registry sees it: a `Kind` with a strategy made from the definition.
+
+Stored bytes are spliced into answers as for built-in kinds, with two provisos. Objects written before the definition last
+changed are decoded, pruned and defaulted by what it says now; and a version other than the stored one differs in its apiVersion
+alone (conversion strategy None), which is one more splice where both have the same schema.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Final
+
+import orjson
+
+from pybernetes.apiserver.custom_resources import columns
+from pybernetes.apiserver.image import Image
+from pybernetes.apiserver.registry.kinds import Kind
+from pybernetes.apiserver.registry.strategy import Context, ScalePaths, Strategy
+from pybernetes.machinery import codec
+from pybernetes.machinery.errors import BadRequest, FieldError, Invalid, NotImplementedYet, StatusError, forbidden, invalid
+from pybernetes.machinery.meta import GroupVersionKind, Object, Resource, name_of
+from pybernetes.machinery.resources import Subresource
+from pybernetes.machinery.schema.shapes import Shape, shape_of_structural
+from pybernetes.machinery.schema.structural import Structural
+from pybernetes.store.interface import Entry, Revision
+
+# In the order in which upstream's discovery has them.
+VERBS: Final = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
+_SUBRESOURCE_VERBS: Final = frozenset(("get", "patch", "update"))
+_SCALE: Final = GroupVersionKind("autoscaling", "v1", "Scale")
+_MAX_REPLICAS: Final = 2**31 - 1
+
+
+def resource_of(definition: Object, version: str) -> Resource:
+    """The resource of a version, by the names that were accepted."""
+    spec = definition["spec"]
+    names: Object = definition["status"]["acceptedNames"]
+    return Resource(
+        group=spec["group"], version=version, plural=names["plural"], kind=names["kind"],
+        namespaced=spec["scope"] == "Namespaced", singular=names.get("singular", ""),
+        short_names=tuple(names.get("shortNames") or ()), categories=tuple(names.get("categories") or ()),
+        verbs=frozenset(VERBS),
+    )  # fmt: skip
+
+
+def storage_hash(group: str, version: str, kind: str) -> str:
+    """As discovery shows it: clients compare it to learn that objects are stored in another version."""
+    return b64encode(hashlib.sha256(f"{group}/{version}/{kind}".encode()).digest()[:8]).decode()
+
+
+class CustomKind(Kind):
+    """`valid_since`: the revision from which on stored objects are what the definition now says."""
+
+    items_carry_type = True
+
+    def __init__(self, definition: Object, version: Object, image: Image, valid_since: Revision) -> None:
+        self.version = version
+        self.valid_since = valid_since
+        self.terminating = "deletionTimestamp" in definition["metadata"]
+        spec = definition["spec"]
+        resource = resource_of(definition, version["name"])
+        super().__init__(self._strategy(resource), image)
+        self.list_kind: str = definition["status"]["acceptedNames"]["listKind"]
+        self.list_head = f'{{"kind":"{self.list_kind}","apiVersion":"{resource.api_version}","metadata":'.encode()
+        self.subresources = _subresources(resource, version)
+        stored = next(found for found in spec["versions"] if found.get("storage"))
+        self._storage_version: str = f"{resource.group}/{stored['name']}"
+        self.storage_hash = storage_hash(resource.group, stored["name"], resource.kind)
+        self._is_stored = stored["name"] == version["name"]
+        self._same_schema = stored.get("schema") == version.get("schema")
+        self._webhook = (spec.get("conversion") or {}).get("strategy") == "Webhook"
+        self._stored_head = f'{{"kind":"{resource.kind}","apiVersion":"{self._storage_version}","metadata":{{'.encode()
+
+    def check_served(self) -> None:
+        """Raises `NotImplementedYet` for a version that a webhook has to convert."""
+        if self._webhook and not self._is_stored:
+            raise NotImplementedYet(
+                f"conversion of {self.resource.group_resource} by webhook is not served yet: use version "
+                f"{self._storage_version.rpartition('/')[2]}"
+            )
+
+    @property
+    def definition(self) -> Mapping[str, Any] | None:
+        """The `openAPIV3Schema`."""
+        found: Mapping[str, Any] | None = (self.version.get("schema") or {}).get("openAPIV3Schema")
+        return found
+
+    @cached_property
+    def schema(self) -> Structural:  # type: ignore[override]
+        return Structural(self.resource.gvk, self.definition)
+
+    @cached_property
+    def shape(self) -> Shape:
+        return shape_of_structural(self.schema.definition)
+
+    @cached_property
+    def zero(self) -> Object:
+        return {"metadata": {}}
+
+    @cached_property
+    def _rules(self) -> None:
+        """The CEL rules; most schemas have none, and do without the engine."""
+        if b'"x-kubernetes-validations"' not in orjson.dumps(self.definition or {}):
+            return None
+        raise NotImplementedYet("rules (x-kubernetes-validations) are not evaluated yet")
+
+    # Out
+
+    def served(self, entry: Entry, revision: Revision | None = None) -> bytes:
+        value, head = entry.value, self._stored_head
+        verbatim = (self._is_stored or self._same_schema) and entry.mod_revision >= self.valid_since
+        if verbatim and value.startswith(head):
+            return b'%b"resourceVersion":"%d",%b' % (self._head, revision or entry.mod_revision, value[len(head) :])
+        return orjson.dumps(self.object(entry, revision))
+
+    def item(self, entry: Entry) -> bytes:
+        return self.served(entry)
+
+    def object(self, entry: Entry, revision: Revision | None = None) -> Object:
+        obj: Object = orjson.loads(entry.value)
+        obj["metadata"] = {"resourceVersion": str(revision or entry.mod_revision), **obj["metadata"]}
+        current = obj["apiVersion"] == self._storage_version and entry.mod_revision >= self.valid_since
+        obj["apiVersion"] = self.resource.api_version
+        if not current or not (self._is_stored or self._same_schema):
+            self.schema.default(obj)
+            self.schema.conform(obj)
+        return obj
+
+    # In
+
+    def stored(self, obj: Object) -> bytes:
+        return codec.encode(self.to_storage(obj))
+
+    def to_storage(self, obj: Object) -> Object:
+        return obj if self._is_stored else {**obj, "apiVersion": self._storage_version}
+
+    def from_storage(self, obj: Object) -> Object:
+        obj["apiVersion"] = self.resource.api_version
+        return obj
+
+    def check_type(self, obj: Object) -> None:
+        """As `metadata.check_type`; another kind is an invalid value here. Raises `BadRequest`, `Invalid`."""
+        resource = self.resource
+        api_version, kind = obj.get("apiVersion") or resource.api_version, obj.get("kind") or resource.kind
+        if api_version != resource.api_version:
+            raise BadRequest(
+                f"the API version in the data ({api_version}) does not match the expected API version ({resource.api_version})"
+            )
+        if kind != resource.kind:
+            meta = obj.get("metadata")
+            name = meta.get("name", "") if isinstance(meta, dict) else ""
+            raise invalid(resource.group, str(kind), name, [FieldError.invalid("kind", kind, f"must be {resource.kind}")])
+        obj["apiVersion"], obj["kind"] = api_version, kind
+        if not isinstance(obj.get("metadata"), dict):
+            obj["metadata"] = {}
+
+    def version_required(self, name: str) -> StatusError:
+        error = FieldError.invalid("metadata.resourceVersion", 0, "must be specified for an update")
+        made = invalid(self.resource.group, self.resource.plural, name, [error])
+        assert isinstance(made, Invalid)
+        return made
+
+    # The strategy
+
+    def _strategy(self, resource: Resource) -> Strategy:
+        version = self.version
+        subresources = version.get("subresources") or {}
+        scale = subresources.get("scale")
+        has_status = subresources.get("status") is not None
+        return Strategy(
+            resource=resource,
+            storage_path=f"{resource.group}/{resource.plural}",
+            default=self._fill_in,
+            prepare_for_create=self._refuse_when_terminating,
+            validate_create=self._validate,
+            validate_update=self._validate,
+            prepare_for_status_update=_keep_metadata,
+            validate_status_update=self._validate,
+            deprecation=_deprecation(resource, version),
+            bumps_generation=True,
+            generation_counts_status=not has_status,
+            has_status=has_status,
+            scale=scale_paths(scale) if scale is not None else None,
+            needs_resource_version_on_update=True,
+            selectable_fields=_selectable(version.get("selectableFields") or ()),
+            columns=columns.columns(version.get("additionalPrinterColumns")),
+            cells=columns.cells(version.get("additionalPrinterColumns")),
+        )
+
+    def _fill_in(self, obj: Object) -> None:
+        self.schema.default(obj)  # compiled when it is first needed
+
+    def _refuse_when_terminating(self, _: Context, obj: Object) -> None:
+        if self.terminating:
+            why = "create not allowed while custom resource definition is terminating"
+            raise forbidden(self.resource.group, self.resource.plural, name_of(obj), why)
+
+    def _validate(self, obj: Object, old: Object | None = None) -> Iterable[FieldError]:
+        errors = list(self.schema.validate(obj, old))
+        errors += self._validate_scale(obj)
+        # Rules may rely on the types being right, and on what is required being there.
+        if not errors:
+            _ = self._rules
+        return errors
+
+    def _validate_scale(self, obj: Object) -> Iterable[FieldError]:
+        scale = (self.version.get("subresources") or {}).get("scale")
+        if scale is None:
+            return
+        for field in ("specReplicasPath", "statusReplicasPath"):
+            path = scale[field]
+            value = _value_at(obj, path.strip(".").split("."))
+            if isinstance(value, int) and not isinstance(value, bool):
+                if value < 0:
+                    yield FieldError.invalid(path, value, "should be a non-negative integer")
+                elif value > _MAX_REPLICAS:
+                    yield FieldError.invalid(path, value, f"should be less than or equal to {_MAX_REPLICAS}")
+
+
+def _subresources(resource: Resource, version: Object) -> Mapping[str, Subresource]:
+    given = version.get("subresources") or {}
+    found = {}
+    if given.get("scale") is not None:
+        found["scale"] = Subresource("scale", _SCALE, _SUBRESOURCE_VERBS)
+    if given.get("status") is not None:
+        found["status"] = Subresource("status", resource.gvk, _SUBRESOURCE_VERBS)
+    return found
+
+
+def _deprecation(resource: Resource, version: Object) -> str:
+    if not version.get("deprecated"):
+        return ""
+    given: str = version.get("deprecationWarning") or ""
+    return given or f"{resource.api_version} {resource.kind} is deprecated"
+
+
+def _keep_metadata(_: Context, new: Object, old: Object) -> None:
+    """Through /status nothing but the status is written, not even labels."""
+    given: Object = new["metadata"]
+    new["metadata"] = {
+        **old["metadata"],
+        **{name: given[name] for name in ("resourceVersion", "managedFields") if name in given},
+    }
+
+
+def _value_at(obj: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        if not isinstance(obj, dict):
+            return None
+        obj = obj.get(name)
+    return obj
+
+
+def scale_paths(scale: Object) -> ScalePaths:
+    """`/scale` by the JSON paths of a definition (which are dots and names)."""
+    spec = scale["specReplicasPath"].strip(".").split(".")
+    status = scale["statusReplicasPath"].strip(".").split(".")
+    selector = (scale.get("labelSelectorPath") or "").strip(".").split(".")
+
+    def number(path: Sequence[str]) -> Callable[[Object], int]:
+        def read(obj: Object) -> int:
+            value = _value_at(obj, path)
+            return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+        return read
+
+    def write(obj: Object, replicas: int) -> None:
+        for name in spec[:-1]:
+            obj = obj.setdefault(name, {})
+        obj[spec[-1]] = replicas
+
+    def text(obj: Object) -> str:
+        value = _value_at(obj, selector) if selector != [""] else ""
+        return value if isinstance(value, str) else ""
+
+    return ScalePaths(replicas=number(spec), set_replicas=write, status_replicas=number(status), selector=text)
+
+
+def _selectable(fields: Sequence[Object]) -> Mapping[str, Callable[[Object], str]]:
+    def reader(path: Sequence[str]) -> Callable[[Object], str]:
+        def read(obj: Object) -> str:
+            value = _value_at(obj, path)
+            if value is None:
+                return ""
+            return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+        return read
+
+    return {field["jsonPath"].removeprefix("."): reader(field["jsonPath"].strip(".").split(".")) for field in fields}
