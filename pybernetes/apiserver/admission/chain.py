@@ -26,6 +26,9 @@ from pybernetes.apiserver.admission.runtime_class import RuntimeClass
 from pybernetes.apiserver.admission.service_account import ServiceAccount
 from pybernetes.apiserver.admission.storage_object_in_use_protection import StorageObjectInUseProtection
 from pybernetes.apiserver.admission.taint_nodes_by_condition import TaintNodesByCondition
+from pybernetes.apiserver.admission.webhooks.calls import Caller
+from pybernetes.apiserver.admission.webhooks.mutating import MutatingAdmissionWebhook
+from pybernetes.apiserver.admission.webhooks.validating import ValidatingAdmissionWebhook
 from pybernetes.apiserver.authorization.interface import Authorizer
 from pybernetes.apiserver.registry.strategy import Reader, Writer
 from pybernetes.machinery.clock import Clock
@@ -41,12 +44,13 @@ class Parts:
     authorizer: Authorizer
     clock: Clock
     entropy: Entropy
+    webhooks: Caller | None = None  # how webhooks are called; None: by nobody, whatever is configured
 
 
 # Upstream's order (`--help` of its API server lists the plugins by name; this is how they are asked). Not there yet:
-# ClusterTrustBundleAttest, MutatingAdmissionPolicy, MutatingAdmissionWebhook, ValidatingAdmissionPolicy,
-# ValidatingAdmissionWebhook (which come just before ResourceQuota), and the plugins that upstream has off by default.
-PLUGINS: Mapping[str, Callable[[Parts], AdmissionPlugin]] = {
+# ClusterTrustBundleAttest, MutatingAdmissionPolicy (just before the mutating webhooks), ValidatingAdmissionPolicy (just before
+# the validating ones), and the plugins that upstream has off by default.
+PLUGINS: Mapping[str, Callable[[Parts], AdmissionPlugin | None]] = {
     "NamespaceLifecycle": lambda parts: NamespaceLifecycle(parts.reader),
     "LimitRanger": lambda parts: LimitRanger(parts.reader),
     "ServiceAccount": lambda parts: ServiceAccount(parts.reader, parts.clock, parts.entropy),
@@ -65,13 +69,16 @@ PLUGINS: Mapping[str, Callable[[Parts], AdmissionPlugin]] = {
     "CertificateSubjectRestriction": lambda parts: CertificateSubjectRestriction(),
     "DefaultIngressClass": lambda parts: DefaultIngressClass(parts.reader),
     "PodTopologyLabels": lambda parts: PodTopologyLabels(parts.reader),
+    "MutatingAdmissionWebhook": lambda parts: (
+        MutatingAdmissionWebhook(parts.reader, parts.webhooks) if parts.webhooks is not None else None
+    ),
+    "ValidatingAdmissionWebhook": lambda parts: (
+        ValidatingAdmissionWebhook(parts.reader, parts.webhooks) if parts.webhooks is not None else None
+    ),
     "ResourceQuota": lambda parts: ResourceQuota(parts.reader, parts.writer),
 }
 # Named upstream, not there: a server that is told to do without them does.
-ABSENT = frozenset((
-    "ClusterTrustBundleAttest", "MutatingAdmissionPolicy", "MutatingAdmissionWebhook", "ValidatingAdmissionPolicy",
-    "ValidatingAdmissionWebhook",
-))  # fmt: skip
+ABSENT = frozenset(("ClusterTrustBundleAttest", "MutatingAdmissionPolicy", "ValidatingAdmissionPolicy"))
 
 
 class Chain:
@@ -82,9 +89,14 @@ class Chain:
         self._validating = tuple(plugin.validate for plugin in plugins if type(plugin).validate is not AdmissionPlugin.validate)
 
     async def admit(self, request: AdmissionRequest) -> None:
-        """Mutating phase, in order; the first refusal (`StatusError`) ends it."""
+        """Mutating phase, in order; the first refusal (`StatusError`) ends it. A second round if a plugin wants one."""
         for admit in self._mutating:
             await admit(request)
+        reinvocation = request.reinvocation
+        if reinvocation is not None and reinvocation.wanted:
+            reinvocation.active = True
+            for admit in self._mutating:
+                await admit(request)
 
     async def validate(self, request: AdmissionRequest) -> None:
         """Validating phase, on the final object."""
@@ -99,6 +111,7 @@ def build(
     authorizer: Authorizer,
     clock: Clock,
     entropy: Entropy,
+    webhooks: Caller | None = None,
     enable: Sequence[str] = (),
     disable: Sequence[str] = (),
 ) -> Chain:
@@ -109,5 +122,6 @@ def build(
     for name in (*enable, *disable):
         if name not in PLUGINS and not (name in ABSENT and name in disable):
             raise ValueError(f"admission plugin {name!r} is unknown; there are {', '.join(PLUGINS)}")
-    parts = Parts(reader, writer, authorizer, clock, entropy)
-    return Chain([make(parts) for name, make in PLUGINS.items() if name not in disable or name in enable])
+    parts = Parts(reader, writer, authorizer, clock, entropy, webhooks)
+    made = [make(parts) for name, make in PLUGINS.items() if name not in disable or name in enable]
+    return Chain([plugin for plugin in made if plugin is not None])

@@ -20,6 +20,19 @@ class Operation(StrEnum):
 
 
 @dataclass(slots=True)
+class Reinvocation:
+    """A second round of the mutating phase, for plugins that want to see what later ones changed (at most one round).
+
+    A plugin that changes the object on behalf of somebody outside sets `wanted`; in the second round `active` is set. `state`
+    is where a plugin keeps, by its name, what it must know of the first round.
+    """
+
+    wanted: bool = False
+    active: bool = False
+    state: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class AdmissionRequest:
     """One write on its way in. Mutating plugins change `object` in place (or replace it)."""
 
@@ -34,6 +47,8 @@ class AdmissionRequest:
     options: Object = field(default_factory=dict)  # CreateOptions, UpdateOptions, DeleteOptions
     dry_run: bool = False
     warnings: list[str] = field(default_factory=list)
+    audit_annotations: dict[str, str] = field(default_factory=dict)  # for the audit log
+    reinvocation: Reinvocation | None = None  # made by the first plugin that needs it
 
 
 class AdmissionPlugin:

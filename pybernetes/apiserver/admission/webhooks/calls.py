@@ -1,0 +1,67 @@
+"""One call of one hook: question, answer, and what becomes of failures. What both plugins share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pybernetes.apiserver.admission.interface import AdmissionRequest
+from pybernetes.apiserver.admission.webhooks import review
+from pybernetes.apiserver.admission.webhooks.client import CallFailed, WebhookClient
+from pybernetes.apiserver.admission.webhooks.matching import Invocation, Versions
+from pybernetes.apiserver.admission.webhooks.review import Answer, InvalidReview
+from pybernetes.machinery.entropy import Entropy
+from pybernetes.machinery.log import logger
+from pybernetes.machinery.meta import Object
+
+log = logger("apiserver")
+
+
+class HookFailed(Exception):
+    """A hook that gave no usable answer: `failurePolicy` decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    client: WebhookClient
+    versions: Versions
+    entropy: Entropy
+
+    async def ask(
+        self, request: AdmissionRequest, invocation: Invocation, obj: Object | None, old: Object | None, *, mutating: bool
+    ) -> Answer:
+        """An answer that allows the request; its warnings and annotations are taken into `request`.
+
+        Raises `HookFailed`, or the `StatusError` of a hook that does not allow it (or cannot be asked on a dry run).
+        """
+        hook = invocation.hook
+        if request.dry_run and hook.side_effects not in review.SAFE_ON_DRY_RUN:
+            raise review.dry_run_unsupported(hook.name)
+        uid = self.entropy.uid()
+        try:
+            version, asked = review.question(request, invocation, self.versions, obj, old, uid)
+        except InvalidReview as error:
+            raise HookFailed(f"could not create admission objects: {error}") from error
+        try:
+            given = await self.client.post(hook.client, asked, hook.timeout_s)
+        except CallFailed as error:
+            raise HookFailed(f"failed to call webhook: {error}") from error
+        try:
+            answer = review.read_answer(given, version, uid, mutating=mutating)
+        except InvalidReview as error:
+            raise HookFailed(f"received invalid webhook response: {error}") from error
+        for key, value in (answer.audit_annotations or {}).items():
+            request.audit_annotations[f"{hook.name}/{key}"] = str(value)
+        request.warnings += answer.warnings
+        if not answer.allowed:
+            log.info("Webhook refused", webhook=hook.name, request=review.shown(request))
+            raise review.denied(hook.name, answer.result)
+        return answer
+
+
+def fail_open(request: AdmissionRequest, invocation: Invocation, failure: HookFailed, annotation: str) -> None:
+    """Go on without the hook if its policy says so. Raises `InternalError` if not."""
+    hook = invocation.hook
+    log.warning("Failed calling webhook", webhook=hook.name, ignored=hook.ignores_failures, err=str(failure))
+    if not hook.ignores_failures:
+        raise review.failed(hook.name, str(failure)) from failure
+    request.audit_annotations[annotation] = hook.name
