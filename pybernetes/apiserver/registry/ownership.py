@@ -70,17 +70,22 @@ class KindTypes:
         return wanted.from_storage(current.to_storage(clone(obj)))
 
 
-def writer_of(call: Call, kind: Kind, subresource: str = "") -> Writer:
-    resource = kind.resource
-    resets = _RESETS.get((resource.group_resource, subresource))
-    if resets is None:
-        if subresource == "status":
-            resets = _SPEC
-        else:
-            resets = _STATUS if kind.has_status else {}
-    # Of a change through /scale, upstream forgets the time.
-    now = rfc3339(call.now()) if subresource != SCALE else ""
-    return Writer(_manager(call), resource.api_version, now, subresource, resets)
+def _resets(kind: Kind, subresource: str) -> FieldSet:
+    known = _RESETS.get((kind.resource.group_resource, subresource))
+    if known is not None:
+        return known
+    if subresource == "status":
+        return _SPEC
+    return _STATUS if kind.has_status else {}
+
+
+def writer_of(call: Call, kind: Kind, subresource: str = "", now: str = "") -> Writer:
+    """`now`: if it was read from the clock already."""
+    if subresource == SCALE:
+        now = ""  # upstream forgets it
+    elif not now:
+        now = rfc3339(call.now())
+    return Writer(_manager(call), kind.resource.api_version, now, subresource, _resets(kind, subresource))
 
 
 def _manager(call: Call) -> str:
@@ -92,7 +97,7 @@ def _manager(call: Call) -> str:
 
 def created(call: Call, kind: Kind, obj: Object) -> Sequence[Object]:
     """The entries of an object that is about to be created."""
-    return managers.created(KindTypes(kind), obj, writer_of(call, kind))
+    return managers.created(KindTypes(kind), obj, writer_of(call, kind, now=obj["metadata"]["creationTimestamp"]))
 
 
 def tracking(call: Call, kind: Kind, subresource: str) -> Track:

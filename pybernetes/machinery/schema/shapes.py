@@ -34,7 +34,8 @@ Members = Mapping[str, "tuple[str, Shape]"]
 class Shape:
     """The shape of a value. Immutable, but for the fields of a struct, which are looked up when first asked for."""
 
-    __slots__ = ("_load", "_members", "atomic", "form", "item", "keys", "leaf", "scalar")
+    __slots__ = ("_load", "atomic", "form", "item", "keys", "leaf", "members", "scalar")
+    members: Members  # the fields of a struct: name -> (path element, shape)
 
     def __init__(
         self,
@@ -55,15 +56,14 @@ class Shape:
         self.keys: Mapping[str, Any] = keys or {}
         self.leaf = atomic or form in (Form.SCALAR, Form.ANY)  # nothing below it is owned apart
         self._load = members
-        self._members: Members | None = None
 
-    @property
-    def members(self) -> Members:
-        """The fields of a struct: name -> (path element, shape)."""
-        if self._members is None:
-            loaded = self._load() if self._load is not None else {}
-            self._members = {name: (f"f:{name}", shape) for name, shape in loaded.items()}
-        return self._members
+    def __getattr__(self, name: str) -> Members:
+        """The slot of `members` is filled when it is first read: types are recursive, and most are never used."""
+        if name != "members":
+            raise AttributeError(name)
+        loaded = self._load() if self._load is not None else {}
+        self.members = {field: (f"f:{field}", shape) for field, shape in loaded.items()}
+        return self.members
 
     def below(self, name: str) -> Shape | None:
         """The shape of the field or key of an object; None if there may be none of that name."""

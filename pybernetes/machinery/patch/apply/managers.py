@@ -38,13 +38,12 @@ LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 Entries = list[Object]
 
 # Belongs to the server.
+_SERVER_METADATA: Final = frozenset((
+    "name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation", "managedFields",
+    "resourceVersion",
+))  # fmt: skip
 _OWNERLESS: Final[FieldSet] = {
-    "f:apiVersion": {},
-    "f:kind": {},
-    "f:metadata": {
-        ".": {}, "f:name": {}, "f:namespace": {}, "f:creationTimestamp": {}, "f:selfLink": {}, "f:uid": {}, "f:clusterName": {},
-        "f:generation": {}, "f:managedFields": {}, "f:resourceVersion": {},
-    },
+    "f:apiVersion": {}, "f:kind": {}, "f:metadata": {".": {}, **{f"f:{name}": {} for name in _SERVER_METADATA}},
 }  # fmt: skip
 
 
@@ -116,14 +115,21 @@ def created(types: Types, new: Object, writer: Writer) -> Entries:
     if shape is None:
         return []
     fields = _set_by_creation(types, shape, new, writer)
-    if not fields:
-        return []
-    return [_entry(_updater(writer), Managed(writer.api_version, fields, writer.now))]
+    return [_entry(_updater(writer), writer.api_version, writer.now, fields)] if fields else []
 
 
 def _set_by_creation(types: Types, shape: Shape, new: Object, writer: Writer) -> FieldSet:
-    changed, _ = typed.compare(shape, types.zero(writer.api_version), new)
-    return _owned(changed or EMPTY, writer)
+    # What is nobody's is left out beforehand: this is on the way of every creation.
+    given = {name: value for name, value in new.items() if name != "kind" and name != "apiVersion"}
+    if metadata := new.get("metadata"):
+        given["metadata"] = {name: value for name, value in metadata.items() if name not in _SERVER_METADATA}
+    zero = types.zero(writer.api_version)
+    changed, _ = typed.compare(shape, zero, given)
+    if not changed:
+        return EMPTY
+    if writer.resets:
+        changed = fieldsets.recursive_difference(changed, writer.resets)
+    return changed if "metadata" in zero else fieldsets.difference(changed, _OWNERLESS)
 
 
 def updated(types: Types, live: Object, new: Object, given: Sequence[Object], writer: Writer) -> Entries:
@@ -476,15 +482,15 @@ def _encoded(managers: Managers) -> Entries:
         managers.items(),
         key=lambda item: (item[0].operation, item[1].time, item[0].manager, item[1].api_version, item[0].subresource),
     )
-    return [_entry(manager, replace(managed, fields=fieldsets.ordered(managed.fields))) for manager, managed in order]
+    return [_entry(manager, managed.api_version, managed.time, fieldsets.ordered(managed.fields)) for manager, managed in order]
 
 
-def _entry(manager: ManagerId, managed: Managed) -> Object:
-    entry: Object = {"manager": manager.manager, "operation": manager.operation, "apiVersion": managed.api_version}
-    if managed.time:
-        entry["time"] = managed.time
+def _entry(manager: ManagerId, api_version: str, time: str, fields: FieldSet) -> Object:
+    entry: Object = {"manager": manager.manager, "operation": manager.operation, "apiVersion": api_version}
+    if time:
+        entry["time"] = time
     entry["fieldsType"] = "FieldsV1"
-    entry["fieldsV1"] = managed.fields
+    entry["fieldsV1"] = fields
     if manager.subresource:
         entry["subresource"] = manager.subresource
     return entry
