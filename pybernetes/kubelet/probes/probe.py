@@ -89,7 +89,7 @@ async def _grpc(host: str, port: int, service: str, timeout_s: int) -> Outcome:
     name = service.encode()
     request = b"\x0a" + bytes([len(name)]) + name if name else b""  # HealthCheckRequest{service}
     async with grpc.aio.insecure_channel(f"{host}:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
-        check = channel.unary_unary("/grpc.health.v1.Health/Check", request_serializer=None, response_deserializer=None)
+        check: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/grpc.health.v1.Health/Check")
         try:
             answer: bytes = await check(request, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
