@@ -19,7 +19,7 @@ from pybernetes.cli.processes import ProcessRef
 from pybernetes.client.rest import Client
 from pybernetes.machinery.errors import NotFound, StatusError
 from pybernetes.machinery.meta import Object, Resource, condition, name_of
-from pybernetes.machinery.resources import EVENTS, PODS, SERVICES
+from pybernetes.machinery.resources import DEPLOYMENTS, EVENTS, PODS, SERVICES
 
 CHECKOUT = Path(__file__).parents[2]
 PYB = Path(sys.executable).with_name("pyb")
@@ -231,6 +231,22 @@ def deployment(name: str, replicas: int, template_pod: Object, **spec: Any) -> O
             **spec,
         },
     }
+
+
+READINESS = {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1}
+
+
+def web(replicas: int, text: str = "$(hostname)", **main: object) -> Object:
+    return deployment("web", replicas, pod("web", serve(text=text), main={"readinessProbe": READINESS, **main}))
+
+
+async def rolled_out(api: Api, name: str = "web", timeout_s: float = 40.0) -> Object:
+    def done(seen: Object) -> bool:
+        status, wanted = seen.get("status", {}), seen["spec"]["replicas"]
+        counts = [status.get(key, 0) for key in ("replicas", "updatedReplicas", "availableReplicas")]
+        return bool(status.get("observedGeneration", 0) >= seen["metadata"]["generation"] and counts == [wanted] * 3)
+
+    return await api.until(DEPLOYMENTS, name, done, "rolled out", timeout_s)
 
 
 def node_processes() -> Iterator[tuple[int, str, str]]:

@@ -53,8 +53,8 @@ def cluster() -> Iterator[Cluster]:
         try:
             made.up()
         except AssertionError as error:
-            tails = (f"{log.name}:\n{log.read_text(errors='replace')[-2000:]}" for log in made.layout.logs.glob("*.log"))
-            raise AssertionError("\n".join((str(error), *tails))) from None
+            ends = [line for log in sorted(made.layout.logs.glob("*.log")) for line in (f"{log.name}:", *_last_lines(log))]
+            raise AssertionError("\n".join((str(error), *ends))) from None
         yield made
     finally:
         made.state()
@@ -66,6 +66,10 @@ def cluster() -> Iterator[Cluster]:
     assert not left, f"`pyb down` left: {sorted(left)}"
     assert not alive, f"`pyb down` left processes: {alive}"
     assert not (before - traces(scratch)), "`pyb down` took away what is not ours"
+
+
+def _last_lines(log: Path) -> list[str]:
+    return log.read_text(errors="replace").splitlines()[-3:]
 
 
 @pytest.fixture

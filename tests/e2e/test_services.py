@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from dataclasses import dataclass, field
 
 import pytest
 
 from pybernetes.client.rest import PatchType
 from pybernetes.machinery.errors import NotFound
-from pybernetes.machinery.meta import Object, name_of
+from pybernetes.machinery.meta import name_of
 from pybernetes.machinery.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
@@ -21,67 +20,8 @@ from pybernetes.machinery.resources import (
     PODS,
     SERVICES,
 )
-from tests.e2e.cluster import Api, deployment, is_ready, pod, serve
-
-READINESS = {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1}
-
-
-async def fetch(host: str, port: int = 80, timeout_s: float = 3.0) -> str:
-    """The app's answer to one GET, on a connection of its own. Raises OSError where there is none, or not the app's."""
-    async with asyncio.timeout(timeout_s):
-        reader, writer = await asyncio.open_connection(host, port)
-        try:
-            writer.write(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-            answer = await reader.read()
-        finally:
-            writer.close()
-    head, _, body = answer.partition(b"\r\n\r\n")
-    if not head.startswith(b"HTTP/1.1 200 "):
-        raise ConnectionError(f"answered {head[:60]!r}")
-    return body.decode().strip()
-
-
-async def until_answers(host: str, port: int = 80, timeout_s: float = 15.0) -> str:
-    error: Exception | None = None
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        try:
-            return await fetch(host, port)
-        except OSError as failed:  # TimeoutError included
-            error = failed
-            await asyncio.sleep(0.05)
-    raise AssertionError(f"no answer from {host}:{port} within {timeout_s:.0f} s: {error!r}")
-
-
-@dataclass
-class Hammer:
-    """A client that fetches all the time, and counts what it got."""
-
-    host: str
-    answers: dict[str, int] = field(default_factory=dict)
-    failures: list[str] = field(default_factory=list)
-
-    async def run(self) -> None:
-        while True:
-            try:
-                answer = await fetch(self.host)
-                self.answers[answer] = self.answers.get(answer, 0) + 1
-            except OSError as error:
-                self.failures.append(f"{time.monotonic():.2f}: {error!r}")
-            await asyncio.sleep(0.005)
-
-
-def web(replicas: int, text: str = "$(hostname)", **main: object) -> Object:
-    return deployment("web", replicas, pod("web", serve(text=text), main={"readinessProbe": READINESS, **main}))
-
-
-async def rolled_out(api: Api, name: str = "web", timeout_s: float = 40.0) -> Object:
-    def done(seen: Object) -> bool:
-        status, wanted = seen.get("status", {}), seen["spec"]["replicas"]
-        counts = [status.get(key, 0) for key in ("replicas", "updatedReplicas", "availableReplicas")]
-        return bool(status.get("observedGeneration", 0) >= seen["metadata"]["generation"] and counts == [wanted] * 3)
-
-    return await api.until(DEPLOYMENTS, name, done, "rolled out", timeout_s)
+from tests.e2e.cluster import READINESS, Api, is_ready, pod, rolled_out, serve, web
+from tests.e2e.hammer import fetch, hammering, until_answers
 
 
 async def names(api: Api, prefix: str = "web-") -> set[str]:
@@ -195,17 +135,11 @@ async def test_a_rolling_update_loses_no_request(api: Api, replicas: int) -> Non
     made = await api.service("web", "web")
     await rolled_out(api)
     await until_answers(made["spec"]["clusterIP"])
-    hammer = Hammer(made["spec"]["clusterIP"])
-    hammering = [asyncio.create_task(hammer.run()) for _ in range(3)]
-    try:
+    async with hammering(made["spec"]["clusterIP"], clients=3) as hammer:
         await asyncio.sleep(0.3)
         await api.client.patch(DEPLOYMENTS, "web", api.namespace, {"spec": new["spec"]}, PatchType.MERGE)
         await rolled_out(api)
         await asyncio.sleep(3)
-    finally:
-        for task in hammering:
-            task.cancel()
-        await asyncio.gather(*hammering, return_exceptions=True)
     assert hammer.failures == []
     assert set(hammer.answers) == {"old", "new"}
     assert sum(hammer.answers.values()) > 100
