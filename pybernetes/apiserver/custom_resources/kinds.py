@@ -276,7 +276,9 @@ def scale_paths(scale: Object) -> ScalePaths:
         value = _value_at(obj, selector) if selector != [""] else ""
         return value if isinstance(value, str) else ""
 
-    return ScalePaths(replicas=number(spec), set_replicas=write, status_replicas=number(status), selector=text)
+    return ScalePaths(
+        replicas=number(spec), set_replicas=write, status_replicas=number(status), selector=text, replicas_path=tuple(spec)
+    )
 
 
 def _selectable(fields: Sequence[Object]) -> Mapping[str, Callable[[Object], str]]:

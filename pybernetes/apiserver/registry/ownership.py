@@ -303,12 +303,21 @@ class _ScaleTypes:
         return obj
 
 
-def entries_of_scale(obj: Object) -> list[Object]:
+def _replicas_in(kind: Kind, api_version: str) -> tuple[str, ...]:
+    """Where a version of the kind has its replicas; () if it has none, or is not served."""
+    found = kind.versions.get(api_version)
+    if found is None:
+        return ()
+    names = found.strategy.scale.replicas_path if found.strategy.scale is not None else ("spec", "replicas")
+    return tuple(f"f:{name}" for name in names)
+
+
+def entries_of_scale(kind: Kind, obj: Object) -> list[Object]:
     """The managed fields of an object's Scale."""
     return [
         {**entry, "apiVersion": SCALE_KIND.api_version, "fieldsV1": fieldsets.of_path(_REPLICAS)}
         for entry in obj["metadata"].get("managedFields") or ()
-        if fieldsets.contains(entry.get("fieldsV1") or {}, _REPLICAS)
+        if fieldsets.contains(entry.get("fieldsV1") or {}, _replicas_in(kind, entry.get("apiVersion", "")))
     ]
 
 
@@ -316,17 +325,19 @@ def applied_scale(call: Call, kind: Kind, config: Object, scale: Object, obj: Ob
     """The Scale after an apply to it (without managed fields), and the entries of the object. Raises as `applied`."""
     _check_config(config, SCALE_KIND)
     writer = Writer(_manager(call), SCALE_KIND.api_version, rfc3339(call.now()), SCALE, _STATUS)
-    new, entries = managers.applied(_ScaleTypes(), scale, config, entries_of_scale(obj), writer, force=forces(call))
+    given = entries_of_scale(kind, obj)
+    new, entries = managers.applied(_ScaleTypes(), scale, config, given, writer, force=forces(call))
     owners = {_owner(entry): entry for entry in entries if fieldsets.contains(entry["fieldsV1"], _REPLICAS)}
     kept = []
     for entry in obj["metadata"].get("managedFields") or ():
         fields = entry.get("fieldsV1") or {}
         if owners.pop(_owner(entry), None) is None:
-            fields = fieldsets.difference(fields, fieldsets.of_path(_REPLICAS))
+            fields = fieldsets.difference(fields, fieldsets.of_path(_replicas_in(kind, entry["apiVersion"])))
         if fields:
             kept.append({**entry, "fieldsV1": fields})
+    version = kind.resource.api_version
     for entry in owners.values():
-        added = {**entry, "apiVersion": kind.resource.api_version}
+        added = {**entry, "apiVersion": version, "fieldsV1": fieldsets.of_path(_replicas_in(kind, version))}
         added.pop("time", None)
         kept.append(added)
     return new if new is not None else scale, managers.in_order(kept)

@@ -90,6 +90,7 @@ class ScalePaths:
     set_replicas: Callable[[Object, int], None]
     status_replicas: Callable[[Object], int]
     selector: Callable[[Object], str]
+    replicas_path: tuple[str, ...] = ("spec", "replicas")  # for managed fields, the same as `replicas` reads
 
 
 def _nothing(*_: Any) -> None:

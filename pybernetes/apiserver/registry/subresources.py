@@ -85,11 +85,11 @@ class Subresources:
             metadata.check_type(body, _SCALE_RESOURCE)
             schema_for(_SCALE).conform(body)
             metadata.check_name(body, call.info.name)
-            change = _rescaled(lambda _: body, paths)
+            change = _rescaled(kind, lambda _: body, paths)
         elif decoding.patch_type(call) == decoding.APPLY_PATCH:
             change, track = _applied_scale(call, kind, paths), ownership.as_given
         else:
-            change = _rescaled(_scale_patcher(call, kind), paths)
+            change = _rescaled(kind, _scale_patcher(call, kind), paths)
         await self._image.current()
         entry = await self._writes.change(call, kind, change, "", track)
         return rendering.respond_object(200, _as_scale(kind.object(entry), paths), call.format, call.warnings)
@@ -295,12 +295,12 @@ def _as_scale(obj: Object, paths: ScalePaths) -> Object:
     }  # fmt: skip
 
 
-def _rescaled(wanted: Callable[[Object], Object], paths: ScalePaths) -> Callable[[Object], Object]:
+def _rescaled(kind: Kind, wanted: Callable[[Object], Object], paths: ScalePaths) -> Callable[[Object], Object]:
     """A change of the object out of one of its Scale."""
 
     def change(obj: Object) -> Object:
         live = _as_scale(obj, paths)
-        if entries := ownership.entries_of_scale(obj):
+        if entries := ownership.entries_of_scale(kind, obj):
             live["metadata"]["managedFields"] = entries
         scale = wanted(live)
         replicas: int = (scale.get("spec") or {}).get("replicas", 0)
@@ -326,7 +326,7 @@ def _applied_scale(call: Call, kind: Kind, paths: ScalePaths) -> Callable[[Objec
         scale, entries = ownership.applied_scale(call, kind, config, _as_scale(obj, paths), obj)
         schema_for(_SCALE).conform(scale)
         metadata.check_name(scale, call.info.name)
-        new = _rescaled(lambda _: scale, paths)(obj)
+        new = _rescaled(kind, lambda _: scale, paths)(obj)
         new["metadata"]["managedFields"] = entries
         return new
 
