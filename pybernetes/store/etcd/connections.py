@@ -1,6 +1,6 @@
 """Calls to an etcd cluster: one endpoint is used until it fails, then the next.
 
-A call that may be repeated (a read), or that cannot have reached etcd, goes on to the other endpoints until its time is over.
+A call that may be repeated (a read), or that cannot have reached etcd, goes on to the other endpoints for some seconds.
 Any other failure of a write is `Unavailable` at once: it may have happened, and its caller is the one who can find out.
 """
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 LOGGER = logger("store")
 
 CALL_TIMEOUT_S = 10.0
+TRY_AGAIN_S = 3.0  # how long other tries are made after a failure
 PAUSE_FIRST_S, PAUSE_MAX_S = 0.05, 1.0  # between rounds through endpoints that cannot be reached
 DEFAULT_PORT = 2379
 
@@ -84,16 +85,19 @@ class Connections:
         self._servers = servers
         self._clock = clock
         self._entropy = entropy
+        self.timeout_s = CALL_TIMEOUT_S
         self._at = 0
         self._channels: dict[int, grpc.aio.Channel] = {}
         self._stamps = _stamps(servers)
         self._closing: set[asyncio.Task[None]] = set()
 
     async def call(
-        self, method: Method[Sent, Received], request: Sent, *, repeatable: bool, timeout_s: float = CALL_TIMEOUT_S
+        self, method: Method[Sent, Received], request: Sent, *, repeatable: bool, timeout_s: float | None = None
     ) -> Received:
         """Raises `StoreError`s, `Unavailable` above all."""
-        deadline_s = self._clock.monotonic() + timeout_s
+        begun_s = self._clock.monotonic()
+        timeout_s = timeout_s or self.timeout_s
+        deadline_s = begun_s + timeout_s
         pause_s = PAUSE_FIRST_S
         tries = 0
         while True:
@@ -112,7 +116,7 @@ class Connections:
                 tries += 1
                 if tries % len(self._servers.endpoints) == 0:  # all have failed: give them a moment
                     pause_s = min(pause_s * (1.5 + self._entropy.random()), PAUSE_MAX_S)
-                    if self._clock.monotonic() + pause_s >= deadline_s:
+                    if self._clock.monotonic() + pause_s >= begun_s + min(timeout_s, TRY_AGAIN_S):
                         raise failure from error
                     await self._clock.sleep(pause_s)
             except asyncio.CancelledError:
@@ -123,17 +127,28 @@ class Connections:
                 if not repeatable:
                     raise Unavailable("the connection to etcd was closed") from None
 
-    async def exchange(self, method: Method[Sent, Received], request: Sent, *, timeout_s: float = CALL_TIMEOUT_S) -> Received:
+    async def greet(self, *, timeout_s: float) -> None:
+        """Return when etcd answers. Raises `Unavailable` if it does not in that time."""
+        deadline_s = self._clock.monotonic() + timeout_s
+        while True:
+            try:
+                await self.call(STATUS, rpc.StatusRequest(), repeatable=True, timeout_s=timeout_s)
+                return
+            except Unavailable:
+                if self._clock.monotonic() + PAUSE_MAX_S > deadline_s:
+                    raise
+
+    async def exchange(self, method: Method[Sent, Received], request: Sent) -> Received:
         """One request and its answer, over a method of streams. May be repeated."""
         at = self._at
-        call = self._streams(at, method)(None, timeout=timeout_s)
+        call = self._streams(at, method)(None, timeout=self.timeout_s)
         try:
             await call.write(request)
-            answer = await call.read()
+            answer: Received = await call.read()
             await call.done_writing()
-            if answer is self._grpc.aio.EOF:  # type: ignore[attr-defined]  # the stubs lack it
+            if answer is self._grpc.aio.EOF:
                 raise Unavailable("etcd ended the call")
-            return answer  # type: ignore[no-any-return]
+            return answer
         except (self._grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
             self.leave(at)
             if isinstance(error, self._grpc.aio.AioRpcError):
@@ -179,6 +194,8 @@ class Connections:
         if "lease already exists" in text:
             return LeaseExists(text)
         codes = self._grpc.StatusCode
+        if "too large" in text or "larger than max" in text:
+            return StoreError(f"etcd takes no request as large: {text}")
         if error.code() in (codes.INVALID_ARGUMENT, codes.FAILED_PRECONDITION, codes.UNIMPLEMENTED):
             return StoreError(f"etcd refuses the request: {text}")
         return Unavailable(f"etcd: {text}")

@@ -39,7 +39,7 @@ from pybernetes.store.memory import HistoryLimits, Memory
 
 LOGGER = logger("store")
 
-OPEN_TIMEOUT_S = 20.0  # as upstream's: how long a start waits for etcd
+OPEN_TIMEOUT_S = 20.0  # as upstream's: how long a start waits for etcd, which may be starting as well
 
 
 class EtcdStore:
@@ -85,10 +85,7 @@ class EtcdStore:
         connections = Connections(servers, clock=clock, entropy=entropy)
         follower = Follower(connections, space, clock=clock, entropy=entropy)
         try:
-            # The first word with etcd tells whether it is there, and has less time than the reading of all that it holds.
-            start, _ = space.bounds(space.served)
-            hello = rpc.RangeRequest(key=start, count_only=True)
-            await connections.call(RANGE, hello, repeatable=True, timeout_s=OPEN_TIMEOUT_S)
+            await connections.greet(timeout_s=OPEN_TIMEOUT_S)
             revision, entries = await follower.load()
         except StoreError as error:
             await connections.close()

@@ -187,10 +187,13 @@ class Follower:
     ) -> None:
         status = await self._connections.ask(at, STATUS, rpc.StatusRequest(), timeout_s=BEGIN_TIMEOUT_S)
         self._progress_is_true = progress_is_true(status.version)
-        if self._cluster_id not in (0, status.header.cluster_id):
-            self._lost = True
-            raise Unavailable("it is another etcd cluster than before")
-        self._cluster_id = status.header.cluster_id
+        # A watch from a revision that is far ahead would just be silent. (The answer is a quorum's: this member may lag.)
+        probe = rpc.RangeRequest(key=self._space.marker, count_only=True)
+        answer = await self._connections.ask(at, RANGE, probe, timeout_s=BEGIN_TIMEOUT_S)
+        if answer.header.revision + 1 < start or self._cluster_id not in (0, answer.header.cluster_id):
+            self.went_back()
+            raise Unavailable("etcd has gone back to an earlier revision, or is another one")
+        self._cluster_id = answer.header.cluster_id
         key, end = self._space.bounds(self._space.served)
         create = rpc.WatchCreateRequest(key=key, range_end=end + b"\0", start_revision=start, progress_notify=True)
         await stream.write(rpc.WatchRequest(create_request=create))
