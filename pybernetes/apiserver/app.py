@@ -83,6 +83,9 @@ def config(options: Options, files: Files, address: str) -> Config:
             options.kubelet_preferred_address_types,
         ),
         cluster_addons=options.cluster_addons,
+        request_timeout_s=options.request_timeout_s,
+        max_requests_inflight=options.max_requests_inflight,
+        max_mutating_requests_inflight=options.max_mutating_requests_inflight,
     )  # fmt: skip
 
 

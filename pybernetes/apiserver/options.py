@@ -42,5 +42,8 @@ class Options:
     enable_admission_plugins: tuple[str, ...] = ()
     disable_admission_plugins: tuple[str, ...] = ()
     max_request_bytes: int = 3 * 1024 * 1024
+    request_timeout_s: float = 60.0
+    max_requests_inflight: int = 400
+    max_mutating_requests_inflight: int = 200
     shutdown_grace_s: float = 10.0
     cluster_addons: bool = True

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from pybernetes.apiserver import requests, version
+from pybernetes.apiserver import compression, deadlines, flow_control, requests, version
 from pybernetes.apiserver.admission import chain
 from pybernetes.apiserver.admission.webhooks.calls import Caller
 from pybernetes.apiserver.admission.webhooks.client import WebhookClient
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 log = logger("apiserver")
 
 _TEXT = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
-_PROXIED = frozenset(("log", "exec", "attach", "portforward", "proxy"))
+_PROXIED = deadlines.LONG_RUNNING_SUBRESOURCES
 _OWN = frozenset(("scale", "binding", "eviction", "token"))
 SYSTEM = User("system:apiserver", groups=(MASTERS,))
 
@@ -90,6 +90,9 @@ class Config:
     enable_admission_plugins: Sequence[str] = ()
     disable_admission_plugins: Sequence[str] = ()
     enable_aggregator_routing: bool = False  # reach Services (webhooks, extension servers) by endpoint, not by cluster IP
+    request_timeout_s: float = deadlines.LIMIT_S
+    max_requests_inflight: int = 400  # these two make the seats that requests share; both 0: no limit
+    max_mutating_requests_inflight: int = 200
     kubelets: Kubelets | None = None  # how to reach kubelets; None: log, exec & co. answer 503
     event_ttl_s: int = 3600
     cluster_addons: bool = True  # the roles that kubeadm would add
@@ -136,6 +139,9 @@ class ApiServer:
         )  # fmt: skip
         self._reviews = self._review_handlers()
         self._ready = asyncio.Event()
+        self._deadlines = deadlines.Deadlines(clock, config.request_timeout_s)
+        seats = config.max_requests_inflight + config.max_mutating_requests_inflight
+        self._flow = flow_control.FlowControl(seats) if seats else None
 
     def _token_issuer(self) -> Issuer | None:
         """None without a key: such a server verifies at most."""
@@ -155,6 +161,7 @@ class ApiServer:
         """Follow the store, make what every cluster has; until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.image.run(), name="image")
+            group.create_task(self._deadlines.run(), name="deadlines")
             await self.image.wait_synced()
             await bootstrap.ensure(self.reader, self.writer, service_cidr=",".join(self.config.service_cidrs))
             if self.config.cluster_addons:
@@ -188,17 +195,40 @@ class ApiServer:
         started = self._clock.monotonic()
         query = requests.parse_query(request.query)
         info = requests.parse_target(request, query)
+        running = None if deadlines.is_long_running(info) else self._deadlines.start(started)
         try:
-            response = await self._serve(request, info, query)
+            if running is not None and "timeout" in query:
+                response = await self._serve_in_time(request, info, query)
+            else:
+                response = await self._serve(request, info, query)
         except StatusError as error:
             response = self._failure(request, error)
+        except flow_control.TooBusy:
+            response = Response(429, {**_TEXT, "Retry-After": "1"}, b"Too many requests, please try again later.\n")
+        except asyncio.CancelledError:
+            if running is None or not running.expired or running.task.uncancel():
+                raise
+            response = self._failure(request, deadlines.timed_out())
         except Unavailable:
             response = self._failure(request, ServiceUnavailable("the store is unavailable", retry_after_s=1))
         except Exception:
             log.exception("Request failed", method=request.method, path=request.path)
             response = self._failure(request, InternalError(f"Internal error occurred: {request.method} {request.path}"))
+        finally:
+            if running is not None:
+                self._deadlines.end(running)
+        if running is not None and compression.accepted(request.headers.get("accept-encoding", "")):
+            await compression.compress(response)
         self.metrics.observe(info, response.status, self._clock.monotonic() - started)
         return response
+
+    async def _serve_in_time(self, request: Request, info: RequestInfo, query: Mapping[str, str]) -> Response:
+        limit_s = deadlines.requested_s(query) or self._deadlines.limit_s
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self._serve(request, info, query)
+        except TimeoutError:
+            raise deadlines.timed_out() from None
 
     async def _serve(self, request: Request, info: RequestInfo, query: Mapping[str, str]) -> Response:
         if not self._ready.is_set():
@@ -209,6 +239,18 @@ class ApiServer:
         if user is None:
             raise Unauthorized("Unauthorized")
         user = await impersonate(user, request.headers, info, self._authorizer)
+        level = flow_control.classify(user, info)
+        flow = self._flow
+        if flow is None or not level:
+            return await self._serve_user(request, info, query, user)
+        if not flow.enter_at_once(level):
+            await flow.wait(level, user.name, len(request.body))
+        try:
+            return await self._serve_user(request, info, query, user)
+        finally:
+            flow.leave(level)
+
+    async def _serve_user(self, request: Request, info: RequestInfo, query: Mapping[str, str], user: User) -> Response:
         verdict = await self._authorizer.authorize(user, info)
         if verdict.decision is not Decision.ALLOW:
             raise authorization.forbidden(user, info, verdict.reason)

@@ -30,6 +30,15 @@ def _duration(_context: click.Context, _parameter: click.Parameter, value: str) 
     return float((hours * 60 + minutes) * 60 + seconds)
 
 
+def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
+    from pybernetes.machinery import go_duration
+
+    try:
+        return go_duration.parse(value) / 1e9
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 @click.command("apiserver")
 @click.option("--bind-address", default="0.0.0.0", show_default=True, help="The address to listen on.")
 @click.option("--secure-port", default=6443, show_default=True, help="The HTTPS port.")
@@ -78,6 +87,15 @@ def _duration(_context: click.Context, _parameter: click.Parameter, value: str) 
 )  # fmt: skip
 @click.option("--enable-admission-plugins", default="", callback=_list, help="Further admission plugins.")
 @click.option("--disable-admission-plugins", default="", callback=_list, help="Admission plugins to do without.")
+@click.option(
+    "--request-timeout", "request_timeout_s", default="1m0s", show_default=True, callback=_seconds,
+    help="How long a request may take; watches and the like are free.",
+)  # fmt: skip
+@click.option("--max-requests-inflight", default=400, show_default=True, help="Reading requests at once.")
+@click.option(
+    "--max-mutating-requests-inflight", default=200, show_default=True,
+    help="Writing ones. The sum of both is shared by priority; 0 and 0: no limit.",
+)  # fmt: skip
 @click.option("-v", "--v", "verbosity", default=0, help="Log verbosity.")
 def command(verbosity: int, **flags: object) -> None:
     """Serve the Kubernetes API from an embedded store, or from etcd."""

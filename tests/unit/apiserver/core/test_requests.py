@@ -63,7 +63,8 @@ def test_no_path_is_too_strange_to_parse(text: str) -> None:
         ("", DEFAULT_FORMAT),
         ("application/json", DEFAULT_FORMAT),
         ("*/*", DEFAULT_FORMAT),
-        ("application/vnd.kubernetes.protobuf,application/json", DEFAULT_FORMAT),
+        ("application/vnd.kubernetes.protobuf,application/json", Format("application/vnd.kubernetes.protobuf")),
+        ("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json", DEFAULT_FORMAT),
         ("application/yaml", Format("application/yaml")),
         ("application/json;q=0.5, application/yaml", Format("application/yaml")),
         ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", Format(shape="table")),
@@ -76,7 +77,15 @@ def test_the_first_range_that_we_have_wins(accept: str, wanted: Format) -> None:
 
 
 def test_the_plain_format_is_one_object_so_that_it_may_be_compared_by_identity() -> None:
-    assert negotiate("application/vnd.kubernetes.protobuf,application/json") is DEFAULT_FORMAT
+    assert negotiate("application/xml,application/json") is DEFAULT_FORMAT
+
+
+def test_what_has_no_message_is_not_offered_in_protobuf_but_its_metadata_is() -> None:
+    assert negotiate("application/vnd.kubernetes.protobuf,application/json", binary=False) is DEFAULT_FORMAT
+    partial = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+    assert negotiate(partial, binary=False).shape == "partial"
+    with pytest.raises(NotAcceptable):
+        negotiate("application/vnd.kubernetes.protobuf", binary=False)
 
 
 def test_what_we_have_not_is_not_acceptable() -> None:
