@@ -38,6 +38,7 @@ from pybernetes.apiserver.metrics import Metrics
 from pybernetes.apiserver.openapi import OpenApi
 from pybernetes.apiserver.proxying import Kubelets, Proxy
 from pybernetes.apiserver.registry import decoding, kinds, reading, rendering
+from pybernetes.apiserver.registry.core import service_repair
 from pybernetes.apiserver.registry.deleting import Deletes
 from pybernetes.apiserver.registry.event_leases import EventLeases
 from pybernetes.apiserver.registry.kinds import Kind
@@ -164,6 +165,7 @@ class ApiServer:
             group.create_task(self._deadlines.run(), name="deadlines")
             await self.image.wait_synced()
             await bootstrap.ensure(self.reader, self.writer, service_cidr=",".join(self.config.service_cidrs))
+            await service_repair.repair(self.reader, self.writer)
             if self.config.cluster_addons:
                 await bootstrap.ensure_cluster_addons(self.reader, self.writer)
             await self._custom.settle()

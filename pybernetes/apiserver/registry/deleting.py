@@ -21,6 +21,7 @@ from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.apiserver.registry.metadata import FOREGROUND, ORPHAN, ordered
 from pybernetes.apiserver.registry.reading import entry_response
 from pybernetes.apiserver.registry.strategy import Context
+from pybernetes.apiserver.registry.uninterrupted import whole
 from pybernetes.apiserver.registry.writing import CONFLICT_TRIES, Writes
 from pybernetes.machinery.clock import rfc3339
 from pybernetes.machinery.errors import BadRequest, Conflict, FieldError, invalid
@@ -91,7 +92,7 @@ class Deletes:
             if current is None:
                 raise kind.not_found(name)
             try:
-                return await self._delete_once(call, kind, current, options)
+                return await whole(kind.strategy, self._delete_once(call, kind, current, options))
             except Mismatch as error:
                 if error.current is None:
                     raise kind.not_found(name) from error

@@ -21,6 +21,7 @@ from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.apiserver.registry.ownership import Track
 from pybernetes.apiserver.registry.reading import entry_response
 from pybernetes.apiserver.registry.strategy import Context
+from pybernetes.apiserver.registry.uninterrupted import whole
 from pybernetes.machinery.errors import FieldError, StatusError, invalid
 from pybernetes.machinery.http.messages import Response
 from pybernetes.machinery.meta import Object
@@ -77,7 +78,7 @@ class Writes:
         for attempt in range(GENERATE_NAME_TRIES):
             tried = _copy(obj) if base and attempt < GENERATE_NAME_TRIES - 1 else obj
             try:
-                entry = await self._create(call, kind, tried, base, entries)
+                entry = await whole(strategy, self._create(call, kind, tried, base, entries))
                 return entry_response(call, kind, entry, 201) if entry.mod_revision else self._dry(call, kind, entry, 201)
             except KeyExists as error:
                 if not base or attempt == GENERATE_NAME_TRIES - 1:
@@ -193,7 +194,7 @@ class Writes:
             if current is None:
                 raise kind.not_found(info.name)
             try:
-                return await self._update(call, kind, current, change, subresource, track)
+                return await whole(kind.strategy, self._update(call, kind, current, change, subresource, track))
             except Mismatch as error:
                 if error.current is None:
                     raise kind.not_found(info.name) from error

@@ -200,17 +200,21 @@ async def _reserve(context: Context, service: Object, ip: Address) -> bool:
     """False if it is taken."""
     if context.dry_run:
         return context.reader.get(IP_ADDRESSES, "", str(ip)) is None
-    address = {
+    try:
+        await context.writer.create(IP_ADDRESSES, address_object(service, ip))
+    except AlreadyExists:
+        return False
+    return True
+
+
+def address_object(service: Object, ip: Address) -> Object:
+    """What reserves an address for a Service."""
+    return {
         "kind": "IPAddress",
         "apiVersion": "networking.k8s.io/v1",
         "metadata": {"name": str(ip), "labels": {FAMILY_LABEL: f"IPv{ip.version}", MANAGED_BY_LABEL: MANAGER}},
         "spec": {"parentRef": {"resource": "services", "namespace": namespace_of(service), "name": name_of(service)}},
     }
-    try:
-        await context.writer.create(IP_ADDRESSES, address)
-    except AlreadyExists:
-        return False
-    return True
 
 
 async def _release_ips(context: Context, service: Object, ips: Iterable[str]) -> None:
