@@ -124,6 +124,7 @@ class SimulatedCluster:
         self._server_task: asyncio.Task[None] | None = None
         self._server_starts = 0
         self._parts: dict[str, _Running] = {}
+        self._clients: list[FaultyTransport] = []  # of the scenario
         self._nodes = 0
         self._ended: BaseException | None = None
         self._scene: asyncio.Task[Any] | None = None
@@ -312,11 +313,11 @@ class SimulatedCluster:
         if self._server_task is None or self._attachment is None:
             return
         task, self._server_task, self._server = self._server_task, None, None
+        parts = [part.transport for part in self._parts.values() if part.transport is not None]
+        for transport in (*parts, *self._clients):
+            transport.break_all("the API server is gone")
         self._attachment.crash()
         task.cancel()
-        for part in self._parts.values():
-            if part.transport is not None:
-                part.transport.break_all("the API server is gone")
 
     async def _handle(self, request: Request) -> Response:
         if self._server is None:
@@ -332,6 +333,7 @@ class SimulatedCluster:
         """A client of the API server in that user's name."""
         entropy = self._root.stream(f"client {user}")
         transport = self._connect(user, groups, entropy.stream("connection"), faults)
+        self._clients.append(transport)
         return Client(transport, clock=self.clock, entropy=entropy)
 
     @property

@@ -11,6 +11,8 @@ from pybernetes.sim.history import Event, event_of
 from pybernetes.store.embedded.log import Batch, State
 from pybernetes.store.interface import Entry, Revision
 
+GONE = OSError("the server died")
+
 
 class Disk:
     """What is durable. One server at a time writes it, through what `attach` gave it last."""
@@ -60,6 +62,7 @@ class Attachment:
         self._disk = disk
         self._dead = False
         self._under_way: Batch | None = None
+        self._done: Callable[[Exception | None], None] | None = None
 
     async def open(self) -> State:
         disk = self._disk
@@ -67,18 +70,19 @@ class Attachment:
 
     def commit(self, batch: Batch, done: Callable[[Exception | None], None]) -> None:
         if self._dead:
-            return  # of a server that is gone: nothing that it still does reaches the disk, nor is it answered
-        self._under_way = batch
+            _tell_soon(done)
+            return
+        self._under_way, self._done = batch, done
         wait_s = self._disk.wait_s()
         if wait_s:
-            asyncio.get_running_loop().call_later(wait_s, self._finish, done)
+            asyncio.get_running_loop().call_later(wait_s, self._finish)
         else:
-            self._finish(done)
+            self._finish()
 
-    def _finish(self, done: Callable[[Exception | None], None]) -> None:
-        if self._under_way is None:
+    def _finish(self) -> None:
+        if self._under_way is None or self._done is None:
             return
-        batch, self._under_way = self._under_way, None
+        batch, done, self._under_way = self._under_way, self._done, None
         self._disk.write(batch)
         done(None)
 
@@ -86,8 +90,16 @@ class Attachment:
         """The server dies here and now."""
         self._dead = True
         batch, self._under_way = self._under_way, None
-        if batch is not None and self._disk.survives():
-            self._disk.write(batch)
+        if batch is not None and self._done is not None:
+            if self._disk.survives():
+                self._disk.write(batch)
+            _tell_soon(self._done)
 
     async def close(self) -> None:
         self._dead = True
+
+
+def _tell_soon(done: Callable[[Exception | None], None]) -> None:
+    """Let what is left of a dead server end: after its connections broke (two turns), so that it cannot answer any more."""
+    loop = asyncio.get_running_loop()
+    loop.call_soon(loop.call_soon, loop.call_soon, done, GONE)

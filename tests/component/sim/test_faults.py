@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from pybernetes.client.transport import ConnectionFailed
 from pybernetes.machinery import pods
-from pybernetes.machinery.resources import DEPLOYMENTS, NODES
-from pybernetes.sim.cluster import SimulatedCluster, simulate
-from pybernetes.sim.faults import BAD, NONE
+from pybernetes.machinery.errors import NotFound
+from pybernetes.machinery.meta import name_of
+from pybernetes.machinery.resources import DEPLOYMENTS, IP_ADDRESSES, NODES, SERVICES
+from pybernetes.sim.cluster import API_SERVER, SimulatedCluster, simulate
+from pybernetes.sim.faults import BAD, NONE, Faults
 from pybernetes.sim.havoc import Havoc, wreak
 from tests.component.sim.workloads import (
     broken_promises,
@@ -69,3 +74,33 @@ def test_nodes_that_fall_silent_lose_their_pods_to_others(seed: int) -> None:
         assert broken_promises(cluster.history, max_surge=2, max_unavailable=1, pods_too=False) == []
 
     simulate(scenario, seed=seed, nodes=4, faults=BAD)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_addresses_of_services_are_neither_leaked_nor_lost_when_clients_go_away_and_servers_die(seed: int) -> None:
+    """Found by simulation: a Service whose client went away while it was written existed without its address reserved."""
+
+    async def scenario(cluster: SimulatedCluster) -> None:
+        client = cluster.client_as("hasty", "system:masters", faults=Faults(interrupted=0.7))
+        for number in range(40):
+            metadata = {"name": f"web-{number}", "namespace": "default"}
+            wanted = {"kind": "Service", "apiVersion": "v1", "metadata": metadata, "spec": {"ports": [{"port": 80}]}}
+            for write in (client.create(SERVICES, wanted), client.delete(SERVICES, f"web-{number - 2}", "default")):
+                try:
+                    await write
+                except (ConnectionFailed, NotFound):
+                    pass
+            if number % 4 == 3:
+                last = {**wanted, "metadata": {**metadata, "name": f"last-{number}"}}
+                dying = asyncio.ensure_future(cluster.client.create(SERVICES, last))
+                await cluster.passes(0.03 * cluster.entropy.random())
+                cluster.kill(API_SERVER)
+                await asyncio.gather(dying, return_exceptions=True)
+                cluster.start(API_SERVER)
+                await cluster.until(lambda: cluster.serves)
+        await cluster.passes(1)
+        held = sorted(each["spec"]["clusterIP"] for each in cluster.list(SERVICES))
+        assert held == sorted(name_of(each) for each in cluster.list(IP_ADDRESSES))
+        assert len(held) > 5
+
+    simulate(scenario, seed=seed, nodes=0, scheduler=False, controllers=False, disk_latency_s=0.01)
