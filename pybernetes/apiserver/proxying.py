@@ -10,10 +10,11 @@ import asyncio
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 from pybernetes.apiserver.admission.chain import Chain
 from pybernetes.apiserver.admission.interface import AdmissionRequest, Operation
+from pybernetes.apiserver.aggregation.service_resolver import proxied_address
 from pybernetes.apiserver.calls import Call
 from pybernetes.apiserver.registry.strategy import Reader
 from pybernetes.apiserver.requests import remaining_path
@@ -23,16 +24,16 @@ from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.entropy import Entropy
 from pybernetes.machinery.errors import BadRequest, InternalError, ServiceUnavailable, not_found
 from pybernetes.machinery.http.messages import Request, Response, Upgradable
-from pybernetes.machinery.meta import Object
-from pybernetes.machinery.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES, builtin
+from pybernetes.machinery.meta import GroupVersionKind, Object
+from pybernetes.machinery.resources import NODES, PODS, SUBRESOURCES, builtin
 
 KUBELET_PORT = 10250
 # RFC 9110, section 7.6.1: about this connection only. The credentials are ours to use, not to pass on.
-_NOT_FORWARDED = frozenset((
+NOT_FORWARDED = frozenset((
     "authorization", "connection", "content-length", "host", "keep-alive", "proxy-authorization", "te", "trailer",
     "transfer-encoding", "upgrade",
 ))  # fmt: skip
-_NOT_RETURNED = frozenset(("connection", "keep-alive", "transfer-encoding", "upgrade", "date"))
+NOT_RETURNED = frozenset(("connection", "keep-alive", "transfer-encoding", "upgrade", "date"))
 _KUBELET_PATHS = {"log": "containerLogs", "exec": "exec", "attach": "attach", "portforward": "portForward"}
 
 
@@ -89,7 +90,7 @@ class Proxy:
         if info.verb == "get" and info.subresource in ("log", "proxy"):
             return
         resource = builtin(f"{info.group}/{info.version}" if info.group else info.version, info.resource)
-        options: Object = dict(call.query)
+        options = connect_options(SUBRESOURCES[resource][info.subresource].gvk, call.request.query)
         request = AdmissionRequest(
             Operation.CONNECT, resource, info.subresource, info.namespace, info.name, call.user, options, None, {},
             warnings=call.warnings,
@@ -160,34 +161,7 @@ class Proxy:
     def _service_url(self, call: Call) -> tuple[str, str]:
         scheme, name, wanted = split_target(call.info.name)
         namespace = call.info.namespace
-        service = self._reader.get(SERVICES, namespace, name)
-        if service is None:
-            raise not_found("", "services", name)
-        ports = list(service.get("spec", {}).get("ports") or ())
-        if wanted:
-            found = next((port for port in ports if wanted in (port.get("name"), str(port["port"]))), None)
-        else:
-            found = ports[0] if len(ports) == 1 else None
-        if found is None:
-            raise ServiceUnavailable(f'no service port "{wanted}" found for service "{name}"')
-        candidates = []
-        for endpoint_slice in self._reader.list(ENDPOINT_SLICES, namespace):
-            if (endpoint_slice["metadata"].get("labels") or {}).get("kubernetes.io/service-name") != name:
-                continue
-            number = next(
-                (
-                    port["port"]
-                    for port in endpoint_slice.get("ports") or ()
-                    if (port.get("name") or "") == found.get("name", "")
-                ),
-                None,
-            )
-            for endpoint in endpoint_slice.get("endpoints") or ():
-                if number and (endpoint.get("conditions") or {}).get("ready", True):
-                    candidates.append((endpoint["addresses"][0], number))
-        if not candidates:
-            raise ServiceUnavailable(f'no endpoints available for service "{name}"')
-        address, number = candidates[int(self._entropy.random() * len(candidates))]
+        address, number = proxied_address(self._reader, self._entropy, namespace, name, wanted)
         return _url(scheme, address, str(number)), remaining_path(call.request.path, call.info)
 
     # the exchange
@@ -206,7 +180,7 @@ class Proxy:
 
     async def _forward(self, call: Call, transport: HttpTransport, path: str, query: str) -> Response:
         request = call.request
-        headers = {name: value for name, value in request.headers.items() if name not in _NOT_FORWARDED}
+        headers = {name: value for name, value in request.headers.items() if name not in NOT_FORWARDED}
         forwarded = Request(request.method, path or "/", query, headers, request.body)
         upgrades = "upgrade" in request.headers.get("connection", "").lower()
         try:
@@ -214,18 +188,18 @@ class Proxy:
                 headers["upgrade"], headers["connection"] = request.headers.get("upgrade", ""), "Upgrade"
                 response, connection = await transport.upgrade(forwarded)
                 if connection is not None:
-                    return _relayed(response, connection)
+                    return relayed(response, connection)
             else:
                 response = await transport.send(forwarded, stream=True, timeout_s=30)
         except ConnectionFailed as error:
             raise ServiceUnavailable(f"error trying to reach service: {error}") from error
-        kept = {name: value for name, value in response.headers.items() if name.lower() not in _NOT_RETURNED}
+        kept = {name: value for name, value in response.headers.items() if name.lower() not in NOT_RETURNED}
         if isinstance(response.body, bytes):
             kept = {name: value for name, value in kept.items() if name.lower() != "content-length"}
         return Response(response.status, kept, response.body)
 
 
-def _relayed(response: Response, backend: Upgradable) -> Response:
+def relayed(response: Response, backend: Upgradable) -> Response:
     """The 101 of the other side, and then its bytes and the client's, until one of them ends."""
 
     async def relay(client: Upgradable) -> None:
@@ -247,6 +221,24 @@ def _relayed(response: Response, backend: Upgradable) -> Response:
     headers = {name: value for name, value in headers.items() if name.lower() not in ("connection", "upgrade")}
     upgrade = next((value for name, value in response.headers.items() if name.lower() == "upgrade"), "")
     return Response(101, {**headers, "Upgrade": upgrade, "Connection": "Upgrade"}, upgrade=relay)
+
+
+_FLAGS = frozenset(("stdin", "stdout", "stderr", "tty"))
+
+
+def connect_options(gvk: GroupVersionKind, query: str) -> Object:
+    """The parameters of a connection as the object that admission sees (`PodExecOptions`, say)."""
+    options: Object = {"kind": gvk.kind, "apiVersion": gvk.api_version}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name in _FLAGS:
+            options[name] = value.lower() not in ("false", "0")
+        elif name == "command":
+            options.setdefault(name, []).append(value)
+        elif name == "ports":
+            options.setdefault(name, []).extend(int(port) for port in value.split(",") if port.isdecimal())
+        else:
+            options.setdefault(name, value)
+    return options
 
 
 def container_name(pod: Object, wanted: str) -> str:

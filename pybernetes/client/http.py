@@ -126,7 +126,7 @@ class HttpTransport:
             headers["authorization"] = "Bearer " + (self._token if isinstance(self._token, str) else self._token())
         if request.body or request.method in ("POST", "PUT", "PATCH"):
             headers["content-length"] = str(len(request.body))
-        for name, value in headers.items():
+        for name, value in (*headers.items(), *request.more_headers):
             lines.append(f"{name}: {value}")
         text = "\r\n".join(lines) + "\r\n\r\n"
         if text.count("\n") != len(lines) + 1 or "\0" in text:

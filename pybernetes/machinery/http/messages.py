@@ -22,6 +22,7 @@ class Request:
     body: bytes = b""
     peer_certificate: bytes | None = None  # DER of the client's certificate, already verified against the client CA
     peer: str = ""  # host:port of the other side, for logs and audit
+    more_headers: tuple[tuple[str, str], ...] = ()  # sent besides `headers`, each on a line of its own; never received
 
 
 class Upgradable(Protocol):
