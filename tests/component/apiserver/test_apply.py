@@ -141,10 +141,10 @@ async def test_scaling_takes_the_replicas_and_applying_a_scale_respects_their_ow
 
 async def test_owners_are_kept_across_versions(server: Any) -> None:
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}
-    old = {"apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "h"}}
+    old: dict[str, Any] = {"apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "h"}}
     old["spec"] = {"scaleTargetRef": target, "maxReplicas": 3, "minReplicas": 1}
     await apply(server, f"{SCALERS.format('v1')}/h", old, "one")
-    new = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "h"}}
+    new: dict[str, Any] = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "h"}}
     new["spec"] = {"scaleTargetRef": target, "maxReplicas": 5}
     answer = await apply(server, f"{SCALERS.format('v2')}/h", new, "two")
     assert answer["message"] == 'Apply failed with 1 conflict: conflict with "one": .spec.maxReplicas'
@@ -152,7 +152,7 @@ async def test_owners_are_kept_across_versions(server: Any) -> None:
     assert [(entry["manager"], entry["apiVersion"]) for entry in answer["metadata"]["managedFields"]] == [
         ("one", "autoscaling/v1"), ("two", "autoscaling/v2"),
     ]  # fmt: skip
-    del old["spec"]["minReplicas"], old["spec"]["maxReplicas"]  # type: ignore[attr-defined]
+    del old["spec"]["minReplicas"], old["spec"]["maxReplicas"]
     answer = await apply(server, f"{SCALERS.format('v1')}/h", old, "one")
     assert answer["spec"]["maxReplicas"] == 5
 

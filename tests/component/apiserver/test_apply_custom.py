@@ -102,3 +102,13 @@ async def test_scale_owns_the_field_that_the_definition_names(server: Any, widge
     assert found["spec"]["size"] == 2
     [entry] = found["metadata"]["managedFields"]
     assert (entry["manager"], entry["fieldsV1"], entry["subresource"]) == ("s", {"f:spec": {"f:size": {}}}, "scale")
+
+
+@pytest.mark.parametrize("depth", [200, 700, 5000])
+async def test_deep_nesting_is_no_internal_error(server: Any, widgets: Any, depth: int) -> None:
+    body = b'{"apiVersion":"example.com/v1","kind":"Widget","metadata":{"name":"w"},"spec":{"free":%b1%b}}' % (
+        b'{"a":' * depth, b"}" * depth,
+    )  # fmt: skip
+    for method, path, media in (("POST", WIDGETS, "application/json"), ("PATCH", f"{WIDGETS}/w?fieldManager=m", APPLY)):
+        answer = await server.ask(method, path, body, content_type=media)
+        assert answer.get("code", 200) < 500, answer

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from pybernetes.machinery.patch.apply import managers
+from pybernetes.machinery.patch.apply import fieldsets, managers
 from pybernetes.machinery.patch.apply.managers import Writer
 from pybernetes.machinery.schema.shapes import Shape, shape_of, shape_of_structural, zero_of
 
@@ -103,7 +103,7 @@ class World:
         found: dict[str, Any] = {}
         for entry in self.entries:
             if entry["manager"] == manager:
-                found = managers.fieldsets.union(found, entry["fieldsV1"])
+                found = fieldsets.union(found, entry["fieldsV1"])
         return found
 
 
@@ -116,9 +116,10 @@ def without_nulls(value: Any) -> Any:
 
 # Values
 
-words = st.sampled_from(["a", "b", "c", "d"])
-texts = st.dictionaries(words, words, min_size=1, max_size=3)
-ports = st.fixed_dictionaries(
+Values = st.SearchStrategy[Any]
+words: Values = st.sampled_from(["a", "b", "c", "d"])
+texts: Values = st.dictionaries(words, words, min_size=1, max_size=3)
+ports: Values = st.fixed_dictionaries(
     {"port": st.integers(1, 3)}, optional={"protocol": st.sampled_from(["TCP", "UDP"]), "name": words}
 )
 
@@ -127,10 +128,10 @@ def _port(port: dict[str, Any]) -> tuple[int, str]:
     return port["port"], port.get("protocol", "TCP")
 
 
-parts = st.fixed_dictionaries(
+parts: Values = st.fixed_dictionaries(
     {"name": words}, optional={"image": words, "ports": st.lists(ports, unique_by=_port, min_size=1, max_size=2)}
 )
-specs = st.fixed_dictionaries(
+specs: Values = st.fixed_dictionaries(
     {},
     optional={
         "size": st.integers(0, 2),
@@ -144,4 +145,4 @@ specs = st.fixed_dictionaries(
         "free": st.fixed_dictionaries({"word": words}, optional={"map": texts, "list": st.lists(words, min_size=1)}),
     },
 )
-objects = specs.map(lambda spec: {"spec": spec} if spec else {})
+objects: Values = specs.map(lambda spec: {"spec": spec} if spec else {})

@@ -63,7 +63,7 @@ def test_what_is_written_reads_back_the_same(paths: frozenset[tuple[str, ...]]) 
 
 
 def test_elements_from_clients_are_brought_into_one_form() -> None:
-    given_ = {'k:{ "protocol": "TCP", "port": 80 }': {"f:port": {}}, "v: 1": {}, "i:07": {}}
+    given_: dict[str, Any] = {'k:{ "protocol": "TCP", "port": 80 }': {"f:port": {}}, "v: 1": {}, "i:07": {}}
     assert fieldsets.canonical(given_) == {'k:{"port":80,"protocol":"TCP"}': {"f:port": {}}, "v:1": {}, "i:7": {}}
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from kind import SHAPE, World, objects, without_nulls, words  # type: ignore[import-not-found]
+from kind import SHAPE, World, objects, without_nulls, words
 
 from pybernetes.machinery.errors import Conflict
 from pybernetes.machinery.patch.apply import fieldsets, typed
+from pybernetes.machinery.schema.shapes import DEDUCED
 
 Value = dict[str, Any]
 MISSING = object()
@@ -23,7 +24,7 @@ def lookup(value: Any, path: tuple[str, ...], shape: Any = SHAPE) -> Any:
             name = element[2:]
             if not isinstance(value, dict) or name not in value:
                 return MISSING
-            value, shape = value[name], shape.below(name) or typed.DEDUCED
+            value, shape = value[name], shape.below(name) or DEDUCED
         else:
             found = (
                 [item for item in value or () if typed.element_of(shape, item) == element] if isinstance(value, list) else []
@@ -94,7 +95,7 @@ def test_without_force_nobody_changes_what_another_one_owns(mine: Value, theirs:
 def is_atomic(path: tuple[str, ...]) -> bool:
     shape = SHAPE
     for element in path:
-        shape = shape.below(element[2:]) or typed.DEDUCED if element.startswith("f:") else typed.item_of(shape)
+        shape = shape.below(element[2:]) or DEDUCED if element.startswith("f:") else typed.item_of(shape)
     return shape.leaf
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kind import SHAPE, V1, Types, World, builtin  # type: ignore[import-not-found]
+from kind import SHAPE, V1, Types, World, builtin
 
 from pybernetes.machinery.errors import Conflict, StatusError
 from pybernetes.machinery.patch.apply import managers, typed
@@ -46,7 +46,7 @@ def test_structs_that_are_always_there_are_not_owned_themselves() -> None:
     seen = world("core.v1.Pod")
     containers = [{"name": "c", "image": "i", "resources": {}}]
     seen.create("one", {"metadata": {"name": "p"}, "spec": {"containers": containers, "securityContext": {}}})
-    container = {".": {}, "f:image": {}, "f:name": {}, "f:resources": {}}
+    container: dict[str, Any] = {".": {}, "f:image": {}, "f:name": {}, "f:resources": {}}
     assert seen.fields("one") == {
         "f:spec": {"f:containers": {'k:{"name":"c"}': container}, "f:securityContext": {}},
     }
