@@ -31,7 +31,7 @@ MULTI_POINT = "multiPoint"
 # Upstream enables these by default; they are not here yet, but a configuration may name them.
 ABSENT = frozenset(
     (
-        "PodTopologySpread", "InterPodAffinity", "DefaultPreemption", "VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding",
+        "DefaultPreemption", "VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding",
         "VolumeZone", "DynamicResources", "NodeDeclaredFeatures", "GangScheduling",
     )
 )  # fmt: skip

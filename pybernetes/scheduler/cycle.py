@@ -88,7 +88,7 @@ class Cycle:
         if count == 1:
             row = int(np.argmax(feasible))
         else:
-            row = self._best(self._total(pod, known, feasible, table.all), feasible)
+            row = self._best(self._total(pod, known, table.among(feasible)), feasible)
         return Placement(table.names[row], count)
 
     # The memo.
@@ -150,8 +150,8 @@ class Cycle:
 
     # Scoring.
 
-    def _total(self, pod: Object, known: _Known, feasible: Mask, nodes: Nodes) -> Scores:
-        total = known.final
+    def _total(self, pod: Object, known: _Known, nodes: Nodes) -> Scores:
+        total, feasible = known.final, nodes.feasible
         for raw in known.raw:
             if raw.vary:
                 total = total + raw.asked.weight * raw.asked.plugin.normalize(raw.scores, feasible)

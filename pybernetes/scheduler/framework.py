@@ -1,7 +1,8 @@
 """The extension points of scheduling, with the names of upstream's framework (KEP-624).
 
 A plugin is a class with a `name` and any of the methods below; which it has decides where it is called. Where upstream asks a
-plugin node by node, ours is asked once for many nodes and answers with arrays, one place for each of the `Nodes`.
+plugin node by node, ours is asked once for many nodes and answers with arrays, one place for each of the `Nodes`: a plugin that
+reads anything always for all nodes, one that reads shape and node for any choice of them.
 
     pre_enqueue(pod) -> str | None                  why the pod may not even be tried, or None
     sort_key(queued) -> tuple                       the queue's order (one plugin alone)

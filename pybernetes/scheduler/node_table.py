@@ -20,7 +20,9 @@ import numpy.typing as npt
 from pybernetes.machinery.meta import Object, labels_of, name_of
 from pybernetes.machinery.quantity import parse
 from pybernetes.scheduler.framework import Mask
+from pybernetes.scheduler.pod_index import NOWHERE, PodIndex
 from pybernetes.scheduler.pod_shape import AMOUNT_MOST, ANY_IP, HostPort, Usage
+from pybernetes.scheduler.pod_traits import NO_TRAITS, Traits
 
 CPU, MEMORY, EPHEMERAL_STORAGE, PODS = 0, 1, 2, 3
 _FIXED_RESOURCES = ("cpu", "memory", "ephemeral-storage", "pods")
@@ -54,6 +56,7 @@ class NodeTable:
         self._label_values: dict[str, dict[str, int]] = {}
         self._images: dict[str, dict[str, int]] = {}  # name -> node -> bytes
         self._image_columns: dict[str, Amounts] = {}  # of those last asked for
+        self.pod_index = PodIndex()
         # Pods by node, also of nodes that are not known (yet): their pods may be seen first.
         self._pods: dict[str, dict[str, Usage]] = {}
         self._node_of: dict[str, str] = {}
@@ -68,6 +71,10 @@ class NodeTable:
     @property
     def all(self) -> Nodes:
         return Nodes(self, slice(0, len(self)), len(self))
+
+    def among(self, feasible: Mask) -> Nodes:
+        """All nodes, of which these are left to choose from."""
+        return Nodes(self, slice(0, len(self)), len(self), feasible)
 
     def take(self, rows: Sequence[int]) -> Nodes:
         """These rows alone, in this order."""
@@ -123,6 +130,7 @@ class NodeTable:
             self.nodes.append(node)
             self._grow()
             self._sum_pods(row)
+            self.pod_index.move(self._pods.get(name, ()), row)
             self._rows_moved()
         self._set_images(row, self.nodes[row], node)
         self.nodes[row] = node
@@ -146,6 +154,7 @@ class NodeTable:
         if row is None:
             return
         self._set_images(row, self.nodes[row], {})
+        self.pod_index.move(self._pods.get(name, ()), NOWHERE)
         del self.rows[name]
         last = len(self.names) - 1
         if row != last:
@@ -155,17 +164,20 @@ class NodeTable:
                 column[row] = column[last]
             self.names[row], self.nodes[row] = self.names[last], self.nodes[last]
             self.rows[self.names[row]] = row
+            self.pod_index.move(self._pods.get(self.names[row], ()), row)
         for column in self._image_columns.values():
             column[last] = 0
         self.names.pop()
         self.nodes.pop()
         self._rows_moved()
 
-    def set_pod(self, uid: str, usage: Usage, node_name: str) -> None:
-        """The pod is (or is assumed to be) on that node, with this usage. It may be told again."""
-        if self._node_of.get(uid) == node_name and self._pods[node_name][uid] == usage:
+    def set_pod(self, uid: str, usage: Usage, node_name: str, traits: Traits = NO_TRAITS) -> None:
+        """The pod is (or is assumed to be) on that node, with this usage and traits. It may be told again."""
+        same_place = self._node_of.get(uid) == node_name and self._pods[node_name][uid] == usage
+        if same_place and self.pod_index.traits_of(uid) == traits:
             return
         self.remove_pod(uid)
+        self.pod_index.put(uid, traits, self.rows.get(node_name, NOWHERE))
         self._node_of[uid] = node_name
         self._pods.setdefault(node_name, {})[uid] = usage
         for address, protocol, port in usage.ports:
@@ -179,6 +191,7 @@ class NodeTable:
         node_name = self._node_of.pop(uid, None)
         if node_name is None:
             return
+        self.pod_index.remove(uid)
         pods = self._pods[node_name]
         usage = pods.pop(uid)
         if not pods:
@@ -283,9 +296,11 @@ class NodeTable:
 class Nodes:
     """What plugins ask of some rows of the table (most often of all). Arrays must not be altered."""
 
-    __slots__ = ("_length", "_rows", "_table")
+    __slots__ = ("_length", "_rows", "_table", "feasible")
 
-    def __init__(self, table: NodeTable, rows: slice | npt.NDArray[np.intp], length: int) -> None:
+    def __init__(self, table: NodeTable, rows: slice | npt.NDArray[np.intp], length: int, feasible: Mask | None = None) -> None:
+        # When a pod is scored: the nodes that all filters passed. Else all of them.
+        self.feasible = np.ones(length, dtype=np.bool_) if feasible is None else feasible
         self._table = table
         self._rows = rows
         self._length = length
@@ -347,6 +362,11 @@ class Nodes:
         """The number of the label's value of each node (0 where it is absent), and the number of each value."""
         column, values = self._table.label(key)
         return column[self._rows], values
+
+    @property
+    def pods(self) -> PodIndex:
+        """The pods on all nodes of the cluster, by table row: for plugins that are asked about all nodes."""
+        return self._table.pod_index
 
     def image(self, name: str) -> Amounts | None:
         """The image's size on each node (0: not there), None if no node of the cluster has it."""

@@ -16,19 +16,20 @@ from pybernetes.machinery.entropy import Entropy
 from pybernetes.machinery.errors import Conflict, NotFound, StatusError
 from pybernetes.machinery.log import logger
 from pybernetes.machinery.meta import Object, condition, is_being_deleted, key_of, labels_of, name_of, namespace_of, uid_of
-from pybernetes.machinery.resources import NODES, PODS
+from pybernetes.machinery.resources import NAMESPACES, NODES, PODS
 from pybernetes.scheduler import metrics
 from pybernetes.scheduler.config import DEFAULT_SCHEDULER, SchedulerConfig, make_profiles
 from pybernetes.scheduler.cycle import Cycle
 from pybernetes.scheduler.framework import SKIP, Action, ClusterEvent, FitError, Placement, Profile
 from pybernetes.scheduler.node_table import NodeTable
 from pybernetes.scheduler.pod_shape import usage_of
+from pybernetes.scheduler.pod_traits import traits_of
 from pybernetes.scheduler.queue import SchedulingQueue, Waiting
 
 log = logger("scheduler")
 
 NOT_FINISHED = "status.phase!=Succeeded,status.phase!=Failed"
-BINDINGS_UNDER_WAY_MOST = 64
+BINDINGS_UNDER_WAY_MOST = 15  # as many connections as the client keeps open: more would be made anew for each burst
 TURN_S = 0.005  # how long the loop decides before it lets others (bindings, events) run
 EVENT_MESSAGE_MOST = 1024
 
@@ -71,13 +72,19 @@ class Scheduler:
         self._under_way = asyncio.Semaphore(BINDINGS_UNDER_WAY_MOST)
         self._nodes = informers.informer(NODES)
         self._pods = informers.informer(PODS, field_selector=NOT_FINISHED)
+        self._namespaces = informers.informer(NAMESPACES)
+        self._namespaces.add_handler(
+            self._namespace_told,
+            lambda old, new: self._namespace_told(new) if labels_of(old) != labels_of(new) else None,
+            lambda namespace: self._table.pod_index.set_namespace(name_of(namespace), None),
+        )
         self._nodes.add_handler(self._node_added, self._node_updated, self._node_deleted)
         self._pods.add_handler(self._pod_added, self._pod_updated, self._pod_deleted)
 
     @property
     def synced(self) -> bool:
-        """Whether nodes and pods are known, so that decisions are being made."""
-        return self._nodes.synced and self._pods.synced
+        """Whether nodes, pods and namespaces are known, so that decisions are being made."""
+        return self._nodes.synced and self._pods.synced and self._namespaces.synced
 
     @property
     def cache_size(self) -> dict[str, int]:
@@ -98,6 +105,7 @@ class Scheduler:
             # Deciding on half of the cluster would overload the half that is known.
             await self._nodes.wait_synced()
             await self._pods.wait_synced()
+            await self._namespaces.wait_synced()
             turn_began_s = self._clock.monotonic()
             while True:
                 # In this order: between taking a pod and deciding nothing may be awaited (see `queue`).
@@ -126,7 +134,7 @@ class Scheduler:
             self._forget(waiting, waiting.in_doubt)
         try:
             verdict = self._cycles[profile.scheduler_name].schedule(pod, self._table)
-            usage = usage_of(pod)
+            usage, traits = usage_of(pod), traits_of(pod)
             if isinstance(verdict, Placement):
                 self._reserve(profile, pod, verdict.node_name)
         except Exception as error:
@@ -138,8 +146,10 @@ class Scheduler:
             return
         self.metrics.algorithm_s.observe(self._clock.monotonic() - began_s)
         if isinstance(verdict, Placement):
-            self._table.set_pod(waiting.uid, usage, verdict.node_name)
+            self._table.set_pod(waiting.uid, usage, verdict.node_name, traits)
             self._assumed.add(waiting.uid)
+            # It may be the company that others wait for.
+            self._queue.happened(ClusterEvent("Pod", Action.ADD))
             group.create_task(self._bind(waiting, verdict.node_name, began_s))
         else:
             self._queue.refuse(waiting, verdict.plugins)
@@ -291,12 +301,20 @@ class Scheduler:
 
     def _node_deleted(self, node: Object) -> None:
         self._table.remove_node(name_of(node))
+        self._queue.happened(ClusterEvent("Node", Action.DELETE))
+
+    def _namespace_told(self, namespace: Object) -> None:
+        self._table.pod_index.set_namespace(name_of(namespace), labels_of(namespace))
 
     def _pod_added(self, pod: Object) -> None:
         if node_name := pod["spec"].get("nodeName"):
-            self._assumed.discard(uid_of(pod))
-            self._queue.remove(uid_of(pod))
-            self._table.set_pod(uid_of(pod), usage_of(pod), node_name)
+            uid = uid_of(pod)
+            known = uid in self._assumed
+            self._assumed.discard(uid)
+            self._queue.remove(uid)
+            self._table.set_pod(uid, usage_of(pod), node_name, traits_of(pod))
+            if not known:
+                self._queue.happened(ClusterEvent("Pod", Action.ADD))
         elif profile := self._profile_for(pod):
             self._queue.add(pod, profile)
 
@@ -305,14 +323,25 @@ class Scheduler:
             self._pod_deleted(old)
             self._pod_added(new)
         elif new["spec"].get("nodeName"):
-            if old["spec"] != new["spec"]:
+            if not old["spec"].get("nodeName"):
                 self._pod_added(new)
-            if old["spec"].get("nodeName") and _asks_for_less(old, new):
-                self._queue.happened(ClusterEvent("Pod", Action.SCALE_DOWN))
+            else:
+                self._placed_pod_updated(old, new)
         elif is_being_deleted(new):
             self._queue.remove(uid_of(new))
         elif uid_of(new) not in self._assumed and not self._queue.update(new, ClusterEvent("TargetPod", pod_changes(old, new))):
             self._pod_added(new)
+
+    def _placed_pod_updated(self, old: Object, new: Object) -> None:
+        usage, traits = usage_of(new), traits_of(new)
+        self._table.set_pod(uid_of(new), usage, new["spec"]["nodeName"], traits)
+        action = Action(0)
+        if any(usage.requests.get(name, 0) < amount for name, amount in usage_of(old).requests.items()):
+            action |= Action.SCALE_DOWN
+        if traits != traits_of(old):
+            action |= Action.UPDATE_LABEL
+        if action:
+            self._queue.happened(ClusterEvent("Pod", action))
 
     def _pod_deleted(self, pod: Object) -> None:
         uid = uid_of(pod)
@@ -371,11 +400,6 @@ def refusal_condition(pod: Object, message: str, now: str) -> Object | None:
 def _is_answer(error: StatusError | OSError) -> bool:
     """Whether the API server has refused; else (no connection, or trouble of its own) it may have done what was asked."""
     return isinstance(error, StatusError) and error.status.get("code", error.code) < 500
-
-
-def _asks_for_less(old: Object, new: Object) -> bool:
-    before, after = usage_of(old).requests, usage_of(new).requests
-    return any(after.get(name, 0) < amount for name, amount in before.items())
 
 
 def _cut(message: str) -> str:

@@ -52,12 +52,7 @@ class NodeAffinity:
         if self._added.required is not None:
             enforced = _any_term(self._added.required, nodes)
             yield Refusals(~enforced, REASON_ENFORCED)
-        matching = np.ones(len(nodes), dtype=np.bool_)
-        for key, value in wanted.labels:
-            matching &= _holds(Requirement(key, "In", (value,)), nodes)
-        if wanted.required is not None:
-            matching &= _any_term(wanted.required, nodes)
-        yield Refusals(enforced & ~matching, REASON)
+        yield Refusals(enforced & ~selected(wanted, nodes), REASON)
 
     def pre_score(self, pod: Object) -> Wanted | Skip:
         wanted = node_affinity.wanted(pod)
@@ -71,6 +66,16 @@ class NodeAffinity:
 
     def normalize(self, scores: Scores, feasible: Mask) -> Scores:
         return normalized(scores, feasible)
+
+
+def selected(wanted: Wanted, nodes: Nodes) -> Mask:
+    """The nodes that meet all that is required."""
+    matching = np.ones(len(nodes), dtype=np.bool_)
+    for key, value in wanted.labels:
+        matching &= _holds(Requirement(key, "In", (value,)), nodes)
+    if wanted.required is not None:
+        matching &= _any_term(wanted.required, nodes)
+    return matching
 
 
 def _any_term(terms: tuple[Term, ...], nodes: Nodes) -> Mask:

@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 from pybernetes.client.rest import Client
 from pybernetes.scheduler.plugins.default_binder import DefaultBinder
 from pybernetes.scheduler.plugins.image_locality import ImageLocality
+from pybernetes.scheduler.plugins.inter_pod_affinity import InterPodAffinity
 from pybernetes.scheduler.plugins.node_affinity import NodeAffinity
 from pybernetes.scheduler.plugins.node_name import NodeName
 from pybernetes.scheduler.plugins.node_ports import NodePorts
 from pybernetes.scheduler.plugins.node_resources_balanced_allocation import NodeResourcesBalancedAllocation
 from pybernetes.scheduler.plugins.node_resources_fit import NodeResourcesFit
 from pybernetes.scheduler.plugins.node_unschedulable import NodeUnschedulable
+from pybernetes.scheduler.plugins.pod_topology_spread import PodTopologySpread
 from pybernetes.scheduler.plugins.priority_sort import PrioritySort
 from pybernetes.scheduler.plugins.scheduling_gates import SchedulingGates
 from pybernetes.scheduler.plugins.taint_toleration import TaintToleration
@@ -36,6 +38,8 @@ PLUGINS: tuple[Registered, ...] = (
     Registered("NodeAffinity", 2, lambda client, arguments: NodeAffinity(arguments)),
     Registered("NodePorts", 0, lambda client, arguments: NodePorts()),
     Registered("NodeResourcesFit", 1, lambda client, arguments: NodeResourcesFit(arguments)),
+    Registered("PodTopologySpread", 2, lambda client, arguments: PodTopologySpread(arguments)),
+    Registered("InterPodAffinity", 2, lambda client, arguments: InterPodAffinity(arguments)),
     Registered("NodeResourcesBalancedAllocation", 1, lambda client, arguments: NodeResourcesBalancedAllocation(arguments)),
     Registered("ImageLocality", 1, lambda client, arguments: ImageLocality()),
     Registered("DefaultBinder", 0, lambda client, arguments: DefaultBinder(client)),

@@ -11,7 +11,7 @@ from pybernetes.machinery.tolerations import NO_EXECUTE, NO_SCHEDULE, PREFER_NO_
 from pybernetes.scheduler.framework import Action, ClusterEvent, Mask, Reads, Refusals, Scores, normalized
 from pybernetes.scheduler.node_table import Nodes, TaintSet
 
-_REFUSING = (NO_SCHEDULE, NO_EXECUTE)
+REFUSING = (NO_SCHEDULE, NO_EXECUTE)
 
 
 class TaintToleration:
@@ -26,19 +26,19 @@ class TaintToleration:
         return pod["spec"].get("tolerations") or []
 
     def filter(self, tolerations: list[Object], nodes: Nodes) -> Iterator[Refusals]:
-        yield Refusals(_untolerated(nodes, tolerations, _REFUSING) > 0, "node(s) had untolerated taint(s)")
+        yield Refusals(untolerated(nodes, tolerations, REFUSING) > 0, "node(s) had untolerated taint(s)")
 
     def pre_score(self, pod: Object) -> list[Object]:
         return self.pre_filter(pod)
 
     def score(self, tolerations: list[Object], nodes: Nodes) -> Scores:
-        return _untolerated(nodes, tolerations, (PREFER_NO_SCHEDULE,))
+        return untolerated(nodes, tolerations, (PREFER_NO_SCHEDULE,))
 
     def normalize(self, scores: Scores, feasible: Mask) -> Scores:
         return normalized(scores, feasible, reverse=True)
 
 
-def _untolerated(nodes: Nodes, tolerations: list[Object], effects: tuple[str, ...]) -> Scores:
+def untolerated(nodes: Nodes, tolerations: list[Object], effects: tuple[str, ...]) -> Scores:
     """How many taints of these effects each node has which the pod does not tolerate."""
     numbers, sets = nodes.taint_set, nodes.taint_sets
     if len(nodes) < len(sets):

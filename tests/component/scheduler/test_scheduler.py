@@ -320,3 +320,41 @@ def test_over_bad_connections_and_kills_every_pod_gets_a_node_and_no_node_too_ma
 
     for seed in range(3):
         run(scenario, seed=seed, faults=BAD)
+
+
+def test_pods_that_want_company_are_bound_as_soon_as_it_is_there():
+    async def scenario(cluster):
+        await add_node(cluster, "a")
+        await add_node(cluster, "b")
+        term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "db"}}}
+        affinity = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+        await cluster.client.create(PODS, pod("web", affinity=affinity))
+        await cluster.until(lambda: "didn't match pod affinity rules" in str(said(cluster, "web", "FailedScheduling")))
+        await cluster.passes(60)
+        db = pod("db")
+        db["metadata"]["labels"] = {"app": "db"}
+        await cluster.client.create(PODS, db)
+        await cluster.until(lambda: node_of(cluster, "web"), 1)
+        assert node_of(cluster, "web") == node_of(cluster, "db")
+
+    run(scenario)
+
+
+def test_pods_spread_over_zones_and_wait_where_they_cannot():
+    async def scenario(cluster):
+        for name in ("a", "b"):
+            await add_node(cluster, name)
+            await cluster.client.patch(NODES, name, "", {"metadata": {"labels": {"zone": name}}})
+        constraint = {"topologyKey": "zone", "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {}}
+        for number in range(4):
+            await cluster.client.create(PODS, pod(f"p{number}", topologySpreadConstraints=[constraint]))
+        await cluster.until(lambda: all(node_of(cluster, f"p{number}") for number in range(4)))
+        assert sorted(node_of(cluster, f"p{number}") for number in range(4)) == ["a", "a", "b", "b"]
+        await cluster.client.patch(NODES, "b", "", {"spec": {"unschedulable": True}})
+        for name in ("x", "y"):
+            await cluster.client.create(PODS, pod(name, topologySpreadConstraints=[constraint]))
+        await cluster.until(lambda: sorted([node_of(cluster, "x"), node_of(cluster, "y")]) == ["", "a"])
+        await cluster.client.patch(NODES, "b", "", {"spec": {"unschedulable": False}})
+        await cluster.until(lambda: {node_of(cluster, "x"), node_of(cluster, "y")} == {"a", "b"}, 15)
+
+    run(scenario)

@@ -13,6 +13,7 @@ from pybernetes.scheduler.cycle import Cycle
 from pybernetes.scheduler.framework import SKIP, Profile, Verdict
 from pybernetes.scheduler.node_table import NodeTable
 from pybernetes.scheduler.pod_shape import usage_of
+from pybernetes.scheduler.pod_traits import traits_of
 
 GI = 2**30
 
@@ -50,7 +51,7 @@ def table(*nodes: Object, placed: dict[str, list[Object]] | None = None) -> Node
         found.set_node(each)
     for node_name, pods in (placed or {}).items():
         for each in pods:
-            found.set_pod(each["metadata"]["uid"], usage_of(each), node_name)
+            found.set_pod(each["metadata"]["uid"], usage_of(each), node_name, traits_of(each))
     return found
 
 

@@ -22,10 +22,11 @@ def test_the_default_profile_is_upstreams():
     made = profile()
     assert names(made, "filter") == [
         "NodeUnschedulable", "NodeName", "TaintToleration", "NodeAffinity", "NodePorts", "NodeResourcesFit",
+        "PodTopologySpread", "InterPodAffinity",
     ]  # fmt: skip
     assert weights(made) == {
-        "TaintToleration": 3, "NodeAffinity": 2, "NodeResourcesFit": 1, "NodeResourcesBalancedAllocation": 1,
-        "ImageLocality": 1,
+        "TaintToleration": 3, "NodeAffinity": 2, "NodeResourcesFit": 1, "PodTopologySpread": 2, "InterPodAffinity": 2,
+        "NodeResourcesBalancedAllocation": 1, "ImageLocality": 1,
     }  # fmt: skip
     assert names(made, "sort_key") == ["PrioritySort"]
     assert names(made, "bind") == ["DefaultBinder"]

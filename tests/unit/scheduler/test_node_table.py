@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pybernetes.scheduler.node_table import CPU, MEMORY, NodeTable
 from pybernetes.scheduler.pod_shape import AMOUNT_MOST, usage_of
+from pybernetes.scheduler.pod_traits import traits_of
 from tests.unit.scheduler.builders import node, pod, table
 
 RESOURCES = ("cpu", "memory", "pods", "ephemeral-storage", "nvidia.com/gpu")
@@ -157,7 +158,7 @@ def test_pods_may_be_told_before_their_node():
 def test_a_pod_that_is_told_again_changes_nothing():
     found = table(node(), placed={"n1": [pod()]})
     position = found.position
-    found.set_pod("uid-p1", usage_of(pod()), "n1")
+    found.set_pod("uid-p1", usage_of(pod()), "n1", traits_of(pod()))
     assert found.changed_since(position) == set()
 
 
