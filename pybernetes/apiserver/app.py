@@ -7,6 +7,8 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from pybernetes.apiserver.audit import policy
+from pybernetes.apiserver.audit.log import AuditLog
 from pybernetes.apiserver.authentication import Options as AuthenticationOptions
 from pybernetes.apiserver.kubernetes_service import keep_kubernetes_service
 from pybernetes.apiserver.options import Options
@@ -55,7 +57,16 @@ class Files:
     service_account_key: str
 
 
-def config(options: Options, files: Files, address: str) -> Config:
+def audit_log(options: Options, clock: Clock) -> AuditLog:
+    return AuditLog(
+        options.audit_log_path, clock, max_size_mb=options.audit_log_maxsize, max_backups=options.audit_log_maxbackup,
+        max_age_days=options.audit_log_maxage,
+    )  # fmt: skip
+
+
+def config(options: Options, files: Files, address: str, clock: Clock | None = None) -> Config:
+    """Raises OSError and ValueError for files that cannot be read or say nonsense."""
+    clock = clock or SystemClock()
     issuer = options.service_account_issuer or ("https://kubernetes.default.svc.cluster.local",)
     keys = options.service_account_key_file or (files.service_account_key,)
     return Config(
@@ -83,6 +94,8 @@ def config(options: Options, files: Files, address: str) -> Config:
             options.kubelet_preferred_address_types,
         ),
         cluster_addons=options.cluster_addons,
+        audit_policy=policy.load(Path(options.audit_policy_file)) if options.audit_policy_file else None,
+        audit_write=audit_log(options, clock).write if options.audit_policy_file and options.audit_log_path else None,
         request_timeout_s=options.request_timeout_s,
         max_requests_inflight=options.max_requests_inflight,
         max_mutating_requests_inflight=options.max_mutating_requests_inflight,

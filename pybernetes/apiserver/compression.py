@@ -28,7 +28,7 @@ def accepted(accept_encoding: str) -> bool:
 async def compress(response: Response) -> None:
     """Compress the body in place, if it is large or has no known size."""
     body = response.body
-    if "Content-Encoding" in response.headers:
+    if any(name.lower() == "content-encoding" for name in response.headers):  # of a server behind us
         return
     if isinstance(body, bytes):
         if len(body) <= THRESHOLD_BYTES:

@@ -42,6 +42,11 @@ class Options:
     enable_admission_plugins: tuple[str, ...] = ()
     disable_admission_plugins: tuple[str, ...] = ()
     max_request_bytes: int = 3 * 1024 * 1024
+    audit_policy_file: str = ""
+    audit_log_path: str = ""  # "-": standard output
+    audit_log_maxage: int = 0  # days
+    audit_log_maxbackup: int = 0
+    audit_log_maxsize: int = 0  # megabytes
     request_timeout_s: float = 60.0
     max_requests_inflight: int = 400
     max_mutating_requests_inflight: int = 200

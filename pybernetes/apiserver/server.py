@@ -21,6 +21,8 @@ from pybernetes.apiserver.admission.webhooks.client import WebhookClient
 from pybernetes.apiserver.admission.webhooks.matching import KindVersions
 from pybernetes.apiserver.aggregation.service_resolver import ServiceResolver
 from pybernetes.apiserver.attributes import MASTERS, RequestInfo, User
+from pybernetes.apiserver.audit.policy import Policy
+from pybernetes.apiserver.audit.record import Auditor, Record
 from pybernetes.apiserver.authentication import reviews as identity_reviews
 from pybernetes.apiserver.authentication import union as authentication
 from pybernetes.apiserver.authentication.impersonation import impersonate
@@ -94,6 +96,8 @@ class Config:
     request_timeout_s: float = deadlines.LIMIT_S
     max_requests_inflight: int = 400  # these two make the seats that requests share; both 0: no limit
     max_mutating_requests_inflight: int = 200
+    audit_policy: Policy | None = None  # None: nothing is recorded
+    audit_write: Callable[[Object], None] | None = None  # takes the events
     kubelets: Kubelets | None = None  # how to reach kubelets; None: log, exec & co. answer 503
     event_ttl_s: int = 3600
     cluster_addons: bool = True  # the roles that kubeadm would add
@@ -140,6 +144,9 @@ class ApiServer:
         )  # fmt: skip
         self._reviews = self._review_handlers()
         self._ready = asyncio.Event()
+        self._auditor: Auditor | None = None
+        if config.audit_policy is not None and config.audit_write is not None:
+            self._auditor = Auditor(config.audit_policy, config.audit_write, clock=clock, entropy=entropy)
         self._deadlines = deadlines.Deadlines(clock, config.request_timeout_s)
         seats = config.max_requests_inflight + config.max_mutating_requests_inflight
         self._flow = flow_control.FlowControl(seats) if seats else None
@@ -198,11 +205,12 @@ class ApiServer:
         query = requests.parse_query(request.query)
         info = requests.parse_target(request, query)
         running = None if deadlines.is_long_running(info) else self._deadlines.start(started)
+        record = self._auditor.begin(request, info) if self._auditor is not None else None
         try:
             if running is not None and "timeout" in query:
-                response = await self._serve_in_time(request, info, query)
+                response = await self._serve_in_time(request, info, query, record)
             else:
-                response = await self._serve(request, info, query)
+                response = await self._serve(request, info, query, record)
         except StatusError as error:
             response = self._failure(request, error)
         except flow_control.TooBusy:
@@ -219,20 +227,26 @@ class ApiServer:
         finally:
             if running is not None:
                 self._deadlines.end(running)
+        if record is not None:
+            record.finish(response)
         if running is not None and compression.accepted(request.headers.get("accept-encoding", "")):
             await compression.compress(response)
         self.metrics.observe(info, response.status, self._clock.monotonic() - started)
         return response
 
-    async def _serve_in_time(self, request: Request, info: RequestInfo, query: Mapping[str, str]) -> Response:
+    async def _serve_in_time(
+        self, request: Request, info: RequestInfo, query: Mapping[str, str], record: Record | None
+    ) -> Response:
         limit_s = deadlines.requested_s(query) or self._deadlines.limit_s
         try:
             async with asyncio.timeout(limit_s):
-                return await self._serve(request, info, query)
+                return await self._serve(request, info, query, record)
         except TimeoutError:
             raise deadlines.timed_out() from None
 
-    async def _serve(self, request: Request, info: RequestInfo, query: Mapping[str, str]) -> Response:
+    async def _serve(
+        self, request: Request, info: RequestInfo, query: Mapping[str, str], record: Record | None
+    ) -> Response:
         if not self._ready.is_set():
             if request.path.startswith(ROOTS):  # nobody can be authorized yet, and a supervisor wants to know
                 return await self._serve_health(request)
@@ -240,20 +254,27 @@ class ApiServer:
         user = await self._authenticator.authenticate(request)
         if user is None:
             raise Unauthorized("Unauthorized")
+        caller = user
         user = await impersonate(user, request.headers, info, self._authorizer)
+        if record is not None:
+            record.identify(caller, user if user is not caller else None)
         level = flow_control.classify(user, info)
         flow = self._flow
         if flow is None or not level:
-            return await self._serve_user(request, info, query, user)
+            return await self._serve_user(request, info, query, user, record)
         if not flow.enter_at_once(level):
             await flow.wait(level, user.name, len(request.body))
         try:
-            return await self._serve_user(request, info, query, user)
+            return await self._serve_user(request, info, query, user, record)
         finally:
             flow.leave(level)
 
-    async def _serve_user(self, request: Request, info: RequestInfo, query: Mapping[str, str], user: User) -> Response:
+    async def _serve_user(
+        self, request: Request, info: RequestInfo, query: Mapping[str, str], user: User, record: Record | None
+    ) -> Response:
         verdict = await self._authorizer.authorize(user, info)
+        if record is not None:
+            record.authorized(verdict.decision is Decision.ALLOW, verdict.reason)
         if verdict.decision is not Decision.ALLOW:
             raise authorization.forbidden(user, info, verdict.reason)
         if not info.is_resource:

@@ -1,0 +1,212 @@
+"""The audit events of one request (`audit.k8s.io/v1` Event): received, response started (long-running ones), complete.
+
+Left out: the objects of a list that is answered as a stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from pybernetes.apiserver import deadlines
+from pybernetes.apiserver.attributes import RequestInfo, User
+from pybernetes.apiserver.audit.policy import (
+    API_VERSION,
+    LEVEL_NAMES,
+    REQUEST_RECEIVED,
+    RESPONSE_COMPLETE,
+    RESPONSE_STARTED,
+    Level,
+    Policy,
+    Verdict,
+)
+from pybernetes.machinery.clock import Clock, rfc3339_micro
+from pybernetes.machinery.entropy import Entropy
+from pybernetes.machinery.errors import StatusError
+from pybernetes.machinery.http.messages import Request, Response
+from pybernetes.machinery.meta import GroupVersionKind, Object
+
+Write = Callable[[Object], None]
+
+ID_LIMIT: Final = 64  # of an Audit-ID that a client gives
+_WRITES: Final = frozenset(("create", "update", "patch", "delete", "deletecollection"))
+
+
+class Auditor:
+    """Begins the record of each request. `write` takes finished events."""
+
+    def __init__(self, policy: Policy, write: Write, *, clock: Clock, entropy: Entropy) -> None:
+        self.policy = policy
+        self.write = write
+        self.clock = clock
+        self._entropy = entropy
+
+    def begin(self, request: Request, info: RequestInfo) -> Record:
+        given = request.headers.get("audit-id", "")
+        audit_id = given if 0 < len(given) <= ID_LIMIT and given.isascii() and given.isprintable() else self._entropy.uid()
+        return Record(self, request, info, audit_id)
+
+
+class Record:
+    """One request. Call `identify` once it is known who asks, `authorized` then, `finish` with the answer."""
+
+    def __init__(self, auditor: Auditor, request: Request, info: RequestInfo, audit_id: str) -> None:
+        self._auditor = auditor
+        self._request = request
+        self._info = info
+        self._id = audit_id
+        self._received: datetime = auditor.clock.now()
+        self._verdict: Verdict | None = None
+        self._user = User("")
+        self._impersonated: User | None = None
+        self._annotations: dict[str, str] = {}
+
+    def identify(self, user: User, impersonated: User | None) -> None:
+        """`user` is whose credentials they are; `impersonated` whom it acts as, if somebody else."""
+        self._user, self._impersonated = user, impersonated
+        self._verdict = self._auditor.policy.evaluate(user, self._info)
+        self._log(REQUEST_RECEIVED)
+
+    def authorized(self, allowed: bool, reason: str) -> None:
+        self._annotations["authorization.k8s.io/decision"] = "allow" if allowed else "forbid"
+        self._annotations["authorization.k8s.io/reason"] = reason
+
+    def finish(self, response: Response) -> None:
+        """Log what was answered; where that is a stream, when it ends."""
+        if self._verdict is None:  # nobody: authentication failed
+            self._verdict = self._auditor.policy.evaluate(self._user, self._info)
+        response.headers["Audit-Id"] = self._id
+        if self._verdict.level is Level.NONE:
+            return
+        body = response.body
+        if isinstance(body, bytes):
+            self._log(RESPONSE_COMPLETE, response)
+            return
+        if deadlines.is_long_running(self._info):
+            self._log(RESPONSE_STARTED, response)
+        response.body = _Followed(body, lambda: self._log(RESPONSE_COMPLETE, response))
+
+    def _log(self, stage: str, response: Response | None = None) -> None:
+        verdict = self._verdict
+        assert verdict is not None
+        if verdict.level is Level.NONE or stage in verdict.omitted_stages:
+            return
+        request, info = self._request, self._info
+        event: Object = {
+            "kind": "Event", "apiVersion": API_VERSION, "level": LEVEL_NAMES[verdict.level], "auditID": self._id,
+            "stage": stage, "requestURI": f"{request.path}?{request.query}" if request.query else request.path,
+            "verb": info.verb, "user": _user(self._user),
+        }  # fmt: skip
+        if self._impersonated is not None:
+            event["impersonatedUser"] = _user(self._impersonated)
+        if request.peer:
+            event["sourceIPs"] = [request.peer.rpartition(":")[0].strip("[]")]
+        if agent := request.headers.get("user-agent"):
+            event["userAgent"] = agent[:1024]
+        if info.is_resource:
+            event["objectRef"] = _reference(info)
+        if response is not None:
+            answered = _document(response.body, response.headers.get("Content-Type", ""))
+            event["responseStatus"] = _status(response.status, answered)
+            if verdict.level >= Level.REQUEST and info.is_resource and info.verb in _WRITES and request.body:
+                sent = _document(request.body, request.headers.get("content-type", ""))
+                if sent is not None:
+                    event["requestObject"] = _trimmed(sent, verdict)
+            if verdict.level >= Level.REQUEST_RESPONSE and info.is_resource and answered is not None:
+                event["responseObject"] = _trimmed(answered, verdict)
+        event["requestReceivedTimestamp"] = rfc3339_micro(self._received)
+        event["stageTimestamp"] = rfc3339_micro(self._auditor.clock.now())
+        if self._annotations:
+            event["annotations"] = dict(self._annotations)
+        self._auditor.write(event)
+
+
+class _Followed:
+    """A body that tells when it has ended, whoever ends it."""
+
+    def __init__(self, body: AsyncIterator[bytes], ended: Callable[[], None]) -> None:
+        self._body = body
+        self._ended: Callable[[], None] | None = ended
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await anext(self._body)
+        except BaseException:
+            self._end()
+            raise
+
+    async def aclose(self) -> None:
+        self._end()
+        close = getattr(self._body, "aclose", None)
+        if close is not None:
+            await close()
+
+    def _end(self) -> None:
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            ended()
+
+
+def _user(user: User) -> Object:
+    found: Object = {}
+    if user.name:
+        found["username"] = user.name
+    if user.uid:
+        found["uid"] = user.uid
+    if user.groups:
+        found["groups"] = list(user.groups)
+    if user.extra:
+        found["extra"] = {name: list(values) for name, values in user.extra.items()}
+    return found
+
+
+def _reference(info: RequestInfo) -> Object:
+    found = {
+        "resource": info.resource, "namespace": info.namespace, "name": info.name, "apiGroup": info.group,
+        "apiVersion": info.version, "subresource": info.subresource,
+    }  # fmt: skip
+    return {name: value for name, value in found.items() if value}
+
+
+def _status(code: int, answered: Any) -> Object:
+    found: Object = {"metadata": {}}
+    if isinstance(answered, dict) and answered.get("kind") == "Status":
+        found |= {name: answered[name] for name in ("status", "message", "reason", "details") if name in answered}
+    return {**found, "code": code}
+
+
+def _document(body: Any, content_type: str) -> Any:
+    """What a body says, whatever its encoding; None if it says nothing that can be shown."""
+    if not isinstance(body, bytes) or not body:
+        return None
+    try:
+        if "protobuf" in content_type:
+            from pybernetes.machinery import protobuf
+
+            return protobuf.decode(body, GroupVersionKind("", "v1", ""))
+        if "yaml" in content_type:
+            from pybernetes.machinery import codec
+
+            return codec.decode(body, content_type)[0]
+        return orjson.loads(body) if "json" in content_type or not content_type else None
+    except (StatusError, ValueError):
+        return None
+
+
+def _trimmed(document: Any, verdict: Verdict) -> Any:
+    """Without managed fields, where the policy leaves them out; lists' items too."""
+    if not verdict.omits_managed_fields or not isinstance(document, Mapping):
+        return document
+    metadata = document.get("metadata")
+    if isinstance(metadata, dict):
+        metadata.pop("managedFields", None)
+    for item in document.get("items") or ():
+        if isinstance(item, dict) and isinstance(item.get("metadata"), dict):
+            item["metadata"].pop("managedFields", None)
+    return document
