@@ -1,9 +1,11 @@
 """The embedded engine: the whole state in memory, a durable log beneath.
 
 - `engine`: `EmbeddedStore`, where a write is decided, queued, committed and shown. Start here.
-- `leases`: who expires when; `store.memory`, which other engines share: what is current, what recently changed, who watches.
-- `log`: the seam to the disk (`Log`, `Batch`, `State`) and `MemoryLog`; `sqlite_log`: the log on disk; `snapshot`: copies of
-  the store, and stores from copies.
+- `draft`: a transaction of several writes while it is composed. `leases`: who expires when.
+- `log`: the seam to the disk (`Log`, `Batch`, `State`) and `MemoryLog`; `sqlite_log`: the log on disk.
+- `snapshot`: copies of the store, and stores from copies.
+
+What it answers from is `store.memory`, which other engines share.
 """
 
 from pybernetes.store.embedded.engine import EmbeddedStore

@@ -18,20 +18,24 @@ until it is opened again; it goes on reading its memory, which is the last state
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from pybernetes.machinery.clock import Clock, SystemClock
 from pybernetes.machinery.entropy import Entropy, SystemEntropy
 from pybernetes.machinery.log import logger
 from pybernetes.store.embedded import snapshot
-from pybernetes.store.embedded.leases import Leases
+from pybernetes.store.embedded.draft import Draft
+from pybernetes.store.embedded.leases import Leases, LeaseStatus
 from pybernetes.store.embedded.log import Batch, Log, State
 from pybernetes.store.interface import Change, Entry, KeyExists, Mismatch, Page, Revision, Unavailable, Watch
 from pybernetes.store.memory import HistoryLimits, Memory
 
 LOGGER = logger("store")
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -118,6 +122,23 @@ class EmbeddedStore:
         self._memory.check_past(revision)
         self._memory.forget(revision)
 
+    async def transact(self, compose: Callable[[Draft], T]) -> tuple[Revision, T]:
+        """Several writes, decided against the newest state, with one revision, all or nothing.
+
+        `compose` is called once, at once, and must not wait; what it raises leaves everything as it was. Returns its result
+        with the revision as of which it is true: the writes' own, or that of what was read if nothing was written.
+        """
+        self._check_writable()
+        draft = Draft(self._memory, self._pending, self._decided, self._leases.check)
+        result = compose(draft)
+        for change in draft.changes.values():
+            self._leases.move(
+                change.key, change.previous.lease if change.previous else 0, change.entry.lease if change.entry else 0
+            )
+            self._enqueue(change)
+        # Also where nothing was written: what was read may be under way.
+        return await self._durable(draft.revision if draft.changes else draft.before), result
+
     # Leases: their time is kept in memory, that they exist is kept in the log.
 
     async def grant(self, ttl_s: int, *, lease: int = 0) -> int:
@@ -140,6 +161,19 @@ class EmbeddedStore:
         self._check_writable()
         self._end_lease(lease)
         await self._durable()
+
+    def lease(self, lease: int) -> LeaseStatus:
+        """Raises `LeaseNotFound`."""
+        return self._leases.status(lease, self._clock.monotonic())
+
+    @property
+    def leases(self) -> Sequence[int]:
+        return list(self._leases.ttls_s)
+
+    @property
+    def memory(self) -> Memory:
+        """What is durable, to read from; only the engine feeds it."""
+        return self._memory
 
     async def snapshot(self, path: Path) -> Revision:
         """Write a copy of the whole store, as of the revision returned, to a new file; writes go on meanwhile.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pybernetes.store.interface import LeaseExists, LeaseNotFound
@@ -14,6 +14,13 @@ class _Lease:
     ttl_s: int
     deadline_s: float
     keys: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseStatus:
+    granted_s: int
+    left_s: float
+    keys: Sequence[str]  # sorted
 
 
 class Leases:
@@ -51,6 +58,10 @@ class Leases:
         """Raise `LeaseNotFound` unless it is there or 0."""
         if lease:
             self._find(lease)
+
+    def status(self, lease: int, now_s: float) -> LeaseStatus:
+        record = self._find(lease)
+        return LeaseStatus(record.ttl_s, max(record.deadline_s - now_s, 0), sorted(record.keys))
 
     def end(self, lease: int) -> list[str]:
         """Remove the lease; returns its keys, sorted."""

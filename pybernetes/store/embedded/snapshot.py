@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 
 from pybernetes.store.embedded.log import State
-from pybernetes.store.embedded.sqlite_log import PUT, SCHEMA, connect, row_of, sync
+from pybernetes.store.embedded.sqlite_log import PUT, SCHEMA, Rows, connect, sync
 from pybernetes.store.interface import StoreError
 
 # Clients remember revisions that were reached after the snapshot and are not in it. A restored store goes on from beyond
@@ -26,7 +26,10 @@ def save(state: State, path: Path) -> None:
     try:
         # Nobody opens the part before it is whole and synced, so it needs neither a journal nor a sync on the way.
         connection.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {SCHEMA} BEGIN;")
-        connection.executemany(PUT, (row_of(entry) for entry in state.entries))
+        rows = Rows()
+        for entry in (entries := sorted(state.entries, key=lambda entry: entry.create_revision)):
+            rows.add(entry)
+        connection.executemany(PUT, (rows.filled(entry) for entry in entries))
         connection.executemany("INSERT INTO lease (id, ttl_s) VALUES (?, ?)", state.leases.items())
         connection.execute("UPDATE deleted SET revision = ?", (state.revision,))
         connection.execute("COMMIT")

@@ -33,19 +33,17 @@ class Image:
             self._keys.add(change.key)
         self.entries[change.key] = change.entry
 
-    def page(self, prefix: str, *, after: str, limit: int) -> Page:
-        """See `Store.range`, as of now."""
-        start, stop = bounds(prefix, after)
+    def page(self, start: str, stop: str | None, *, limit: int) -> Page:
+        """Entries of [start, stop) as of now; `limit` 0 is all of them."""
         keys = islice(self._keys.between(start, stop), limit or None)
         entries = [self.entries[key] for key in keys]
         remaining = self._keys.count(start, stop) - len(entries) if limit else 0
         return Page(entries, self.revision, remaining)
 
     def differing_page(
-        self, differing: Mapping[str, Entry | None], revision: Revision, prefix: str, *, after: str, limit: int
+        self, differing: Mapping[str, Entry | None], revision: Revision, start: str, stop: str | None, *, limit: int
     ) -> Page:
         """As `page`, of a state that differs from the current one in some keys: each with its entry there."""
-        start, stop = bounds(prefix, after)
         differing = {key: entry for key, entry in differing.items() if start <= key and (stop is None or key < stop)}
         there = sorted(key for key, entry in differing.items() if entry is not None)
         unchanged = (key for key in self._keys.between(start, stop) if key not in differing)
@@ -65,3 +63,15 @@ def bounds(prefix: str, after: str) -> tuple[str, str | None]:
     stem = prefix.rstrip(LAST_CHARACTER)
     stop = stem[:-1] + chr(ord(stem[-1]) + 1) if stem else None
     return start, stop
+
+
+def common_prefix(start: str, stop: str | None) -> str:
+    """What all keys of [start, stop) start with, at least."""
+    if stop is None:
+        return ""
+    if bounds(start, "") == (start, stop):
+        return start
+    shared = 0
+    while shared < min(len(start), len(stop)) and start[shared] == stop[shared]:
+        shared += 1
+    return start[:shared]

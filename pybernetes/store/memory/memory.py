@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pybernetes.store.interface import Change, Entry, FutureRevision, Page, Revision
 from pybernetes.store.memory.history import History, HistoryLimits
-from pybernetes.store.memory.image import Image
+from pybernetes.store.memory.image import Image, bounds, common_prefix
 from pybernetes.store.memory.watches import Hub, MemoryWatch
 
 
@@ -38,15 +38,20 @@ class Memory:
 
     def page(self, prefix: str, *, revision: Revision | None, limit: int, after: str) -> Page:
         """See `Store.range`, of what is known here: raises `Compacted` before it, `FutureRevision` after it."""
+        return self.between(*bounds(prefix, after), revision=revision, limit=limit)
+
+    def between(self, start: str, stop: str | None, *, revision: Revision | None, limit: int) -> Page:
+        """As `page`, of the keys from `start` on (inclusive) before `stop` (None: to the end)."""
         image = self._image
         if revision is None or revision == image.revision:
-            return image.page(prefix, after=after, limit=limit)
+            return image.page(start, stop, limit=limit)
         self.check_past(revision)
-        return image.differing_page(self._history.undo(prefix, revision), revision, prefix, after=after, limit=limit)
+        past = self._history.undo(common_prefix(start, stop), revision)
+        return image.differing_page(past, revision, start, stop, limit=limit)
 
-    def page_with(self, differing: Mapping[str, Entry | None], prefix: str, *, after: str, limit: int) -> Page:
-        """As now, but for some keys, each with its entry."""
-        return self._image.differing_page(differing, self._image.revision, prefix, after=after, limit=limit)
+    def between_with(self, differing: Mapping[str, Entry | None], start: str, stop: str | None, *, limit: int) -> Page:
+        """As `between` now, but for some keys, each with its entry."""
+        return self._image.differing_page(differing, self._image.revision, start, stop, limit=limit)
 
     def watch(
         self, prefix: str, *, from_revision: Revision, on_progress: Callable[[Revision], None] | None = None

@@ -110,6 +110,17 @@ class MemoryWatch:
         return self
 
     async def __anext__(self) -> Change:
+        await self._fill()
+        return self._read.popleft()
+
+    async def batch(self) -> list[Change]:
+        """All changes that are there now, at least one; those of one revision are never parted."""
+        await self._fill()
+        batch = list(self._read)
+        self._read.clear()
+        return batch
+
+    async def _fill(self) -> None:
         while not self._read:
             if self._closed:
                 raise StopAsyncIteration
@@ -124,7 +135,6 @@ class MemoryWatch:
                     self._on_progress(self._hub.revision)
                 quiet_until = await self._news
                 self._reached = max(self._reached, quiet_until)
-        return self._read.popleft()
 
     @property
     def progress(self) -> Revision:

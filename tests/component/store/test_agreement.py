@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from pybernetes.store.embedded import EmbeddedStore, Log, MemoryLog, SqliteLog, State
+from pybernetes.store.embedded.draft import Draft
 from pybernetes.store.interface import Change, Entry, Revision, StoreError
 
 T = TypeVar("T")
@@ -118,6 +119,28 @@ class Agreement(RuleBasedStateMachine):
         for (key, value), answer in zip(values, answers, strict=True):
             if answer is not None:
                 self.wrote(Revision(answer), key, value)
+
+    @rule(writes=st.dictionaries(some_key, st.none() | some_value, min_size=1), lease=st.sampled_from([0, *LEASES]))
+    def write_as_one(self, writes: dict[str, bytes | None], lease: int) -> None:
+        def compose(draft: Draft) -> bool:
+            for key, value in writes.items():
+                if value is None:
+                    draft.delete(key)
+                else:
+                    draft.put(key, value, lease=lease)
+            return bool(draft.changes)
+
+        answer = self.ask(lambda store: store.transact(compose))
+        if not isinstance(answer, tuple):
+            assert lease not in {0, *self.leases}
+            return
+        revision, wrote = answer
+        assert revision == self.revision + wrote
+        before = self.revision
+        for key, value in writes.items():
+            if value is not None or key in self.model:
+                self.revision = before
+                self.wrote(revision, key, value, lease if value is not None else 0)
 
     @rule(lease=st.sampled_from(LEASES))
     def grant(self, lease: int) -> None:

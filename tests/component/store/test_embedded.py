@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from pybernetes.store.embedded import Batch, EmbeddedStore, HistoryLimits, InUse, MemoryLog, SqliteLog, State, restore
+from pybernetes.store.embedded.draft import Draft, WrittenTwice
 from pybernetes.store.embedded.sqlite_log import APPLICATION_ID
 from pybernetes.store.interface import Compacted, Entry, KeyExists, LeaseNotFound, Revision, Store, StoreError, Unavailable
 
@@ -377,3 +378,91 @@ async def test_neither_a_snapshot_nor_a_store_is_ever_overwritten(tmp_path: Path
     await store.close()
     with pytest.raises(StoreError, match="holds a store already"):
         restore(tmp_path / "snapshot", tmp_path / "store")
+
+
+# Transactions
+
+
+async def test_what_one_transaction_writes_has_one_revision_and_is_kept(tmp_path: Path) -> None:
+    store = await EmbeddedStore.open(SqliteLog(tmp_path))
+    created = await store.create(A, b"1")
+    seen: list[tuple[Entry | None, int]] = []
+
+    def compose(draft: Draft) -> str:
+        draft.put(A, b"2")
+        draft.put(B, b"3")
+        draft.put(B + "b", b"4")
+        seen.append((draft.get(B), len(draft.between(PODS, None).entries)))
+        return "done"
+
+    under_way = asyncio.create_task(store.create("/registry/nodes/n", b""))
+    await asyncio.sleep(0)
+    revision, result = await store.transact(compose)
+    assert (result, revision, await under_way) == ("done", created + 2, created + 1)
+    assert seen == [(Entry(B, b"3", revision, revision, 1), 3)]
+    expected = [Entry(A, b"2", created, revision, 2), Entry(B, b"3", revision, revision, 1)]
+    expected.append(Entry(B + "b", b"4", revision, revision, 1))
+    changes = await store.memory.watch(PODS, from_revision=revision).batch()
+    assert [change.entry for change in changes] == expected
+
+    again = await store.update(B + "b", b"5", mod_revision=revision)
+    deleted = (await store.transact(lambda draft: draft.delete(A)))[0]
+    await store.close()
+    store = await EmbeddedStore.open(SqliteLog(tmp_path))
+    assert await store.revision() == deleted
+    assert (await store.range(PODS)).entries == [expected[1], Entry(B + "b", b"5", revision, again, 2)]
+    await store.transact(lambda draft: [draft.delete(entry.key) for entry in draft.between(PODS, None).entries])
+    await store.close()
+    store = await EmbeddedStore.open(SqliteLog(tmp_path))
+    assert (await store.range(PODS)).entries == []
+    await store.close()
+
+
+async def test_a_transaction_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    store = await EmbeddedStore.open(SqliteLog(tmp_path))
+    created = await store.create(A, b"1")
+
+    def twice(draft: Draft) -> None:
+        draft.put(A, b"2")
+        draft.delete(A)
+
+    def without_lease(draft: Draft) -> None:
+        draft.put(B, b"2")
+        draft.put(A, b"2", lease=77)
+
+    for compose, error in ((twice, WrittenTwice), (without_lease, LeaseNotFound)):
+        with pytest.raises(error):
+            await store.transact(compose)
+    assert await store.revision() == created
+    assert [entry.value for entry in (await store.range("")).entries] == [b"1"]
+    assert await store.transact(lambda draft: draft.get(A)) == (created, await store.get(A))
+    await store.close()
+
+
+async def test_a_snapshot_keeps_what_one_transaction_wrote(tmp_path: Path) -> None:
+    store = await EmbeddedStore.open(SqliteLog(tmp_path / "store"))
+    await store.transact(lambda draft: [draft.put(key, b"") for key in (A, B)])
+    entries = (await store.range("")).entries
+    await store.snapshot(tmp_path / "snapshot")
+    await store.close()
+    restore(tmp_path / "snapshot", tmp_path / "restored")
+    store = await EmbeddedStore.open(SqliteLog(tmp_path / "restored"))
+    assert (await store.range("")).entries == entries
+    await store.close()
+
+
+async def test_a_store_of_format_1_is_taken_over(tmp_path: Path) -> None:
+    # As the first version wrote it: the create revision was the row's number.
+    _execute(
+        tmp_path / "state.db",
+        f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;"
+        "CREATE TABLE entry (create_revision INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB NOT NULL,"
+        " mod_revision INTEGER NOT NULL, version INTEGER NOT NULL, lease INTEGER NOT NULL);"
+        "CREATE TABLE lease (id INTEGER PRIMARY KEY, ttl_s INTEGER NOT NULL);"
+        "CREATE TABLE deleted (revision INTEGER NOT NULL); INSERT INTO deleted VALUES (0);"
+        f"INSERT INTO entry VALUES (3, '{A}', x'31', 7, 2, 0);",
+    )
+    for _ in range(2):
+        store = await EmbeddedStore.open(SqliteLog(tmp_path))
+        assert (await store.range("")).entries == [Entry(A, b"1", Revision(3), Revision(7), 2)]
+        await store.close()

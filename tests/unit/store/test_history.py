@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pybernetes.store.interface import Change, Compacted, Entry, Revision
 from pybernetes.store.memory.history import History, HistoryLimits, resource_of
-from pybernetes.store.memory.image import Image
+from pybernetes.store.memory.image import Image, bounds
 
 KEYS = [f"/registry/{resource}/{name}" for resource in ("pods", "nodes", "podtemplates") for name in "abc"] + ["/short"]
 PREFIXES = ["", "/registry/", "/registry/pod", "/registry/pods/", "/registry/pods/b", "/registry/nodes/", "/short"]
@@ -42,8 +42,8 @@ def test_any_revision_of_the_past_can_be_read_in_pages(
         if change.revision <= revision:
             then.apply(change)
     history.extend(changes, 0.0)
-    expected = then.page(prefix, after=after, limit=limit)
-    page = now.differing_page(history.undo(prefix, revision), revision, prefix, after=after, limit=limit)
+    expected = then.page(*bounds(prefix, after), limit=limit)
+    page = now.differing_page(history.undo(prefix, revision), revision, *bounds(prefix, after), limit=limit)
     assert (page.entries, page.remaining) == (expected.entries, expected.remaining)
     assert page.revision == revision
 
