@@ -33,17 +33,17 @@ _STATUS: Final[FieldSet] = {"f:status": {}}
 _SPEC: Final[FieldSet] = {"f:spec": {}}
 _SPEC_AND_METADATA: Final[FieldSet] = {"f:spec": {}, "f:metadata": {}}
 # What an endpoint keeps as it is (upstream: `GetResetFields`), where it is not the status, or the spec at /status.
-_RESETS: Final[Mapping[tuple[str, str], FieldSet]] = {
-    ("pods", "status"): {"f:spec": {}, "f:metadata": {"f:deletionTimestamp": {}, "f:ownerReferences": {}}},
-    ("deployments.apps", "status"): {"f:spec": {}, "f:metadata": {"f:labels": {}}},
-    ("customresourcedefinitions.apiextensions.k8s.io", "status"): _SPEC_AND_METADATA,
-    ("flowschemas.flowcontrol.apiserver.k8s.io", "status"): _SPEC_AND_METADATA,
-    ("prioritylevelconfigurations.flowcontrol.apiserver.k8s.io", "status"): _SPEC_AND_METADATA,
-    ("resourceclaims.resource.k8s.io", "status"): _SPEC_AND_METADATA,
-    ("validatingadmissionpolicies.admissionregistration.k8s.io", "status"): _SPEC_AND_METADATA,
-    ("servicecidrs.networking.k8s.io", "status"): _SPEC_AND_METADATA,
-    ("certificatesigningrequests.certificates.k8s.io", "status"): {"f:spec": {}, "f:status": {"f:conditions": {}}},
-    ("certificatesigningrequests.certificates.k8s.io", "approval"): {"f:spec": {}, "f:status": {"f:certificate": {}}},
+_RESETS: Final[Mapping[tuple[str, str, str], FieldSet]] = {
+    ("", "pods", "status"): {"f:spec": {}, "f:metadata": {"f:deletionTimestamp": {}, "f:ownerReferences": {}}},
+    ("apps", "deployments", "status"): {"f:spec": {}, "f:metadata": {"f:labels": {}}},
+    ("apiextensions.k8s.io", "customresourcedefinitions", "status"): _SPEC_AND_METADATA,
+    ("flowcontrol.apiserver.k8s.io", "flowschemas", "status"): _SPEC_AND_METADATA,
+    ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations", "status"): _SPEC_AND_METADATA,
+    ("resource.k8s.io", "resourceclaims", "status"): _SPEC_AND_METADATA,
+    ("admissionregistration.k8s.io", "validatingadmissionpolicies", "status"): _SPEC_AND_METADATA,
+    ("networking.k8s.io", "servicecidrs", "status"): _SPEC_AND_METADATA,
+    ("certificates.k8s.io", "certificatesigningrequests", "status"): {"f:spec": {}, "f:status": {"f:conditions": {}}},
+    ("certificates.k8s.io", "certificatesigningrequests", "approval"): {"f:spec": {}, "f:status": {"f:certificate": {}}},
 }
 
 
@@ -71,7 +71,7 @@ class KindTypes:
 
 
 def _resets(kind: Kind, subresource: str) -> FieldSet:
-    known = _RESETS.get((kind.resource.group_resource, subresource))
+    known = _RESETS.get((kind.resource.group, kind.resource.plural, subresource))
     if known is not None:
         return known
     if subresource == "status":

@@ -15,7 +15,7 @@ Source: API reference, "Server-Side Apply"; KEP-555; KEP-2155 (subresources).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
@@ -63,15 +63,14 @@ class Types(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Writer:
+class Writer(NamedTuple):
     """Who writes, and how."""
 
     manager: str
     api_version: str  # of the request
     now: str  # RFC 3339
     subresource: str = ""
-    resets: FieldSet = field(default_factory=dict)  # what cannot be written at this endpoint (the status, at most)
+    resets: FieldSet = EMPTY  # what cannot be written at this endpoint (the status, at most)
 
 
 class ManagerId(NamedTuple):
@@ -254,7 +253,7 @@ def applied(
     except ValueError as error:
         raise StatusError(f"failed to decode managed fields: {error}") from error
     if not managers:
-        before = replace(writer, manager=BEFORE_FIRST_APPLY)
+        before = writer._replace(manager=BEFORE_FIRST_APPLY)
         if fields := _set_by_creation(types, shape, live, before):
             managers[_updater(before)] = Managed(writer.api_version, fields, writer.now)
     if wrong := typed.misfits(shape, config):
