@@ -60,14 +60,14 @@ def text_of(nanos: int) -> str:
     if rest < 10**9:
         for unit, scale in (("ms", 10**6), ("µs", 10**3), ("ns", 1)):
             if rest >= scale:
-                return f"{sign}{_decimal(rest, scale)}{unit}"
+                return f"{sign}{decimal(rest, scale)}{unit}"
     minutes, seconds = divmod(rest, 60 * 10**9)
     hours, minutes = divmod(minutes, 60)
     head = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
-    return f"{sign}{head}{_decimal(seconds, 10**9)}s"
+    return f"{sign}{head}{decimal(seconds, 10**9)}s"
 
 
-def _decimal(value: int, scale: int) -> str:
+def decimal(value: int, scale: int) -> str:
     whole, part = divmod(value, scale)
     if not part:
         return str(whole)

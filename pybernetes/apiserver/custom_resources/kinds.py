@@ -11,7 +11,7 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -26,6 +26,9 @@ from pybernetes.machinery.resources import Subresource
 from pybernetes.machinery.schema.shapes import Shape, shape_of_structural
 from pybernetes.machinery.schema.structural import Structural
 from pybernetes.store.interface import Entry, Revision
+
+if TYPE_CHECKING:
+    from pybernetes.machinery.cel.rules import Rules
 
 # In the order in which upstream's discovery has them.
 VERBS: Final = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
@@ -101,11 +104,13 @@ class CustomKind(Kind):
         return {"metadata": {}}
 
     @cached_property
-    def _rules(self) -> None:
+    def _rules(self) -> Rules | None:
         """The CEL rules; most schemas have none, and do without the engine."""
         if b'"x-kubernetes-validations"' not in orjson.dumps(self.definition or {}):
             return None
-        raise NotImplementedYet("rules (x-kubernetes-validations) are not evaluated yet")
+        from pybernetes.machinery.cel.rules import Rules
+
+        return Rules(self.definition or {})
 
     # Out
 
@@ -202,8 +207,8 @@ class CustomKind(Kind):
         errors = list(self.schema.validate(obj, old))
         errors += self._validate_scale(obj)
         # Rules may rely on the types being right, and on what is required being there.
-        if not errors:
-            _ = self._rules
+        if self._rules is not None and not errors:
+            errors += self._rules.validate(obj, old)
         return errors
 
     def _validate_scale(self, obj: Object) -> Iterable[FieldError]:

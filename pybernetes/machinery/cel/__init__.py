@@ -1,0 +1,16 @@
+"""CEL, the Common Expression Language, as Kubernetes uses it: in the rules of custom resources and in admission policies.
+
+An expression is parsed (`parser`), checked against what is known of its variables' types and compiled into Python functions
+(`compiler`), once. Evaluating one counts what it does, and stops at a limit: what somebody else wrote must not hold up the
+server. `library` has the functions, `values` the values that JSON does not have, `rules` the rules of a structural schema.
+
+None of the CEL packages fits: they have no types of the host's own (quantity, IP), no optionals, no macros over two variables,
+or no way to bound an evaluation.
+
+Source: https://github.com/google/cel-spec, https://kubernetes.io/docs/reference/using-api/cel/
+"""
+
+from pybernetes.machinery.cel.compiler import Program, compile_expression
+from pybernetes.machinery.cel.values import CelError, CompileError
+
+__all__ = ["CelError", "CompileError", "Program", "compile_expression"]

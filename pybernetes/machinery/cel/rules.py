@@ -1,0 +1,333 @@
+"""The rules of a structural schema (`x-kubernetes-validations`), compiled once and asked of each object.
+
+`self` is the value where the rule stands, `oldSelf` what it was before the update; a rule that reads `oldSelf` is asked only
+where there is an old value, unless it says `optionalOldSelf`. A rule that does not is not held against values which the update
+left as they were (KEP-4008).
+
+Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation-rules
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pybernetes.machinery.cel import library, types
+from pybernetes.machinery.cel.compiler import COST_LIMIT, Program, compile_expression
+from pybernetes.machinery.cel.values import NONE, CelError, CompileError, CostExceeded, MapList, Optional, SetList
+from pybernetes.machinery.errors import FieldError
+from pybernetes.machinery.schema.values import ABSENT, identity_of, map_identity
+
+# What all the rules of one object may cost together. Upstream allows 10,000,000; ours are evaluated on the server's one loop,
+# and this is about a second of it.
+BUDGET: Final = 2_000_000
+_MESSAGE_BYTES: Final = 5 * 1024
+_FIELD_PATH: Final = re.compile(r"\.([A-Za-z_][\w-]*)|\['((?:[^'\\]|\\.)*)'\]", re.ASCII)
+
+Convert = Callable[[Any], Any]
+Schema = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Rule:
+    """One rule, compiled."""
+
+    rule: str
+    program: Program
+    message: str = ""
+    message_program: Program | None = None
+    reason: str = ""
+    field_path: str = ""  # as it is appended to the path of the value: `.min`
+    optional_old: bool = False
+
+    @property
+    def uses_old(self) -> bool:
+        return "oldSelf" in self.program.names
+
+    @property
+    def shown(self) -> str:
+        return self.message.strip() or self.rule.strip()
+
+
+@dataclass(slots=True)
+class _Level:
+    """The rules at one place of the schema, and the places below that have some."""
+
+    type: str
+    convert: Convert | None
+    rules: Sequence[Rule] = ()
+    properties: Mapping[str, _Level] = field(default_factory=dict)
+    others: _Level | None = None  # of the values of a map
+    items: _Level | None = None
+    keys: Sequence[str] = ()  # of lists that are maps
+
+
+class Rules:
+    """All the rules of a schema. Raises `CompileError` for one that is none."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._root = _level(schema, is_root=True)
+
+    def validate(self, obj: Any, old: Any | None = None) -> Iterator[FieldError]:
+        """What the rules say of an object that fits its schema; None: there was no old object."""
+        if self._root is None:
+            return
+        try:
+            yield from _Evaluation().level(self._root, obj, ABSENT if old is None else old, "")
+        except CostExceeded:
+            sentence = "validation failed due to running out of cost budget, no further validation rules will be run"
+            yield FieldError("FieldValueInvalid", "<nil>", f'Invalid value: "": {sentence}')
+
+
+class _Evaluation:
+    def __init__(self) -> None:
+        self._left = BUDGET
+
+    def level(self, level: _Level, value: Any, old: Any, path: str) -> Iterator[FieldError]:
+        if value is None:
+            return
+        unchanged = old is not ABSENT and old == value
+        if level.rules:
+            seen = level.convert(value) if level.convert else value
+            before = level.convert(old) if level.convert and old is not ABSENT else old
+            for rule in level.rules:
+                if unchanged and not rule.uses_old:
+                    continue
+                yield from self._rule(rule, level, value, seen, before, path)
+        if unchanged:
+            old = value
+        yield from self._below(level, value, old, path)
+
+    def _below(self, level: _Level, value: Any, old: Any, path: str) -> Iterator[FieldError]:
+        if type(value) is dict:
+            was = old if type(old) is dict else {}
+            head = f"{path}." if path else ""
+            for name, inner in level.properties.items():
+                if name in value:
+                    yield from self.level(inner, value[name], was.get(name, ABSENT), head + name)
+            if level.others is not None:
+                for name, item in value.items():
+                    if name not in level.properties:
+                        yield from self.level(level.others, item, was.get(name, ABSENT), f"{path}[{name}]")
+        elif type(value) is list and level.items is not None:
+            known = identity_of(old, level.keys) if level.keys else {}
+            for place, item in enumerate(value):
+                before = known.get(map_identity(item, level.keys), ABSENT) if known and type(item) is dict else ABSENT
+                yield from self.level(level.items, item, before, f"{path}[{place}]")
+
+    def _rule(self, rule: Rule, level: _Level, value: Any, seen: Any, old: Any, path: str) -> Iterator[FieldError]:
+        variables = {"self": seen}
+        if rule.optional_old:
+            variables["oldSelf"] = NONE if old is ABSENT else Optional(True, old)
+        elif rule.uses_old:
+            if old is ABSENT:
+                return
+            variables["oldSelf"] = old
+        try:
+            result = self._evaluate(rule.program, variables)
+        except CostExceeded as error:
+            if self._left < 0:
+                raise
+            detail = f"'{error}': no further validation rules will be run due to call cost exceeds limit for rule: {rule.shown}"
+            yield FieldError.invalid(path, level.type, detail)
+            return
+        except CelError as error:
+            if str(error).startswith("no such overload"):
+                detail = f"'{error}': call arguments did not match a supported operator, function or macro signature for rule"
+                yield FieldError.invalid(path, level.type, f"{detail}: {rule.shown}")
+            else:
+                yield FieldError.invalid(path, level.type, f"{error} evaluating rule: {rule.shown}")
+            return
+        if result is not True:
+            yield _failure(rule, value, path, self._message(rule, variables))
+
+    def _evaluate(self, program: Program, variables: Mapping[str, Any]) -> Any:
+        limit = min(COST_LIMIT, self._left)
+        try:
+            result, cost = program.evaluate(variables, limit=limit)
+        except CostExceeded:
+            self._left -= limit + 1 if limit == self._left else limit
+            raise
+        self._left -= cost
+        return result
+
+    def _message(self, rule: Rule, variables: Mapping[str, Any]) -> str:
+        """`messageExpression`'s text; the plain message, or the rule, where it gives none that can be shown."""
+        if rule.message_program is not None:
+            try:
+                text = self._evaluate(rule.message_program, variables)
+            except CelError:
+                text = ""
+            if isinstance(text, str) and text.strip() and "\n" not in text.strip() and len(text.encode()) <= _MESSAGE_BYTES:
+                return text.strip()
+        return rule.message.strip() or f"failed rule: {rule.rule.strip()}"
+
+
+def _failure(rule: Rule, value: Any, path: str, detail: str) -> FieldError:
+    path = f"{path}{rule.field_path}" if path else rule.field_path.removeprefix(".")
+    path = path or "<nil>"
+    whole = isinstance(value, dict | list)  # not shown
+    if rule.reason == "FieldValueForbidden":
+        return FieldError.forbidden(path, detail)
+    if rule.reason == "FieldValueRequired":
+        return FieldError.required(path, detail)
+    if rule.reason == "FieldValueDuplicate":
+        return FieldError("FieldValueDuplicate", path, "Duplicate value") if whole else FieldError.duplicate(path, value)
+    if whole:
+        return FieldError("FieldValueInvalid", path, f"Invalid value: {detail}")
+    return FieldError.invalid(path, value, detail)
+
+
+# Compiling
+
+
+def compile_rule(given: Mapping[str, Any], schema: Schema, *, is_root: bool = False) -> Rule:
+    """Raises `CompileError`."""
+    kind = types.of_schema(schema, is_root=is_root)
+    optional_old = bool(given.get("optionalOldSelf"))
+    variables = {"self": kind, "oldSelf": "optional" if optional_old else kind}
+    program = compile_expression(given["rule"], variables)
+    if program.result not in ("bool", types.DYN):
+        raise CompileError(given["rule"], 0, "cel expression must evaluate to a bool")
+    path = given.get("fieldPath", "")
+    return Rule(
+        given["rule"], program, given.get("message", ""), _message_program(given, variables), given.get("reason", ""),
+        normalized_path(path, schema) if path else "", optional_old,
+    )  # fmt: skip
+
+
+def _message_program(given: Mapping[str, Any], variables: Mapping[str, Any]) -> Program | None:
+    if not given.get("messageExpression"):
+        return None
+    program = compile_expression(given["messageExpression"], variables)
+    if program.result not in ("string", types.DYN):
+        raise CompileError(given["messageExpression"], 0, "messageExpression must evaluate to a string")
+    return program
+
+
+def normalized_path(path: str, schema: Schema) -> str:
+    """`fieldPath` as it is appended to the path of the value. Raises ValueError where it leads nowhere."""
+    shown, at = "", 0
+    while at < len(path):
+        match = _FIELD_PATH.match(path, at)
+        if match is None:
+            raise ValueError("fieldPath must be a valid path")
+        name = match[1] or match[2].replace("\\'", "'")
+        extra = schema.get("additionalProperties")
+        if name in (schema.get("properties") or {}):
+            schema, shown = schema["properties"][name], f"{shown}.{name}"
+        elif isinstance(extra, dict):
+            schema, shown = extra, f"{shown}[{name}]"
+        else:
+            raise ValueError(f"fieldPath {path} does not refer to a valid field")
+        at = match.end()
+    return shown
+
+
+def _level(schema: Schema, *, is_root: bool = False) -> _Level | None:
+    rules = [compile_rule(given, schema, is_root=is_root) for given in schema.get("x-kubernetes-validations") or ()]
+    properties = {
+        name: below for name, inner in (schema.get("properties") or {}).items() if (below := _level(inner)) is not None
+    }
+    extra = schema.get("additionalProperties")
+    others = _level(extra) if isinstance(extra, dict) else None
+    given = schema.get("items")
+    items = _level(given) if isinstance(given, dict) else None
+    if not (rules or properties or others or items):
+        return None
+    keys = schema.get("x-kubernetes-list-map-keys") or ()
+    convert = converter(schema) if rules else None
+    kind = schema.get("type") or "object"
+    return _Level(kind, convert, rules, properties, others, items, keys)
+
+
+def converter(schema: Schema) -> Convert | None:
+    """JSON to CEL's values, where these differ by what the schema says; None if they do not."""
+    if schema.get("x-kubernetes-int-or-string"):
+        return None
+    kind = schema.get("type")
+    if kind == "string":
+        return _TEXTS.get(schema.get("format", ""))
+    if kind == "number":
+        return lambda value: float(value) if type(value) is int else value
+    if kind == "array":
+        return _list_converter(schema)
+    if kind == "object":
+        return _object_converter(schema)
+    return None
+
+
+def _date(text: Any) -> Any:
+    return library.to_timestamp(f"{text}T00:00:00Z")
+
+
+def _guarded(make: Convert) -> Convert:
+    """A value that is no such text stays what it is: validation has said so, or the schema allows it."""
+
+    def convert(value: Any) -> Any:
+        if type(value) is not str:
+            return value
+        try:
+            return make(value)
+        except (CelError, ValueError):
+            return value
+
+    return convert
+
+
+def _bytes(text: Any) -> Any:
+    import base64
+
+    return base64.b64decode(text)
+
+
+_TEXTS: Final[Mapping[str, Convert]] = {
+    "duration": _guarded(library.to_duration), "date-time": _guarded(library.to_timestamp),
+    "datetime": _guarded(library.to_timestamp), "date": _guarded(_date), "byte": _guarded(_bytes),
+}  # fmt: skip
+
+
+def _list_converter(schema: Schema) -> Convert | None:
+    list_type = schema.get("x-kubernetes-list-type")
+    item = converter(schema.get("items") or {})
+    keys = schema.get("x-kubernetes-list-map-keys") or ()
+    if item is None and list_type not in ("set", "map"):
+        return None
+
+    def convert(value: Any) -> Any:
+        if type(value) is not list:
+            return value
+        found = [item(inner) for inner in value] if item is not None else value
+        if list_type == "set":
+            return SetList(found)
+        if list_type == "map":
+            made = MapList(found)
+            made.keys = keys
+            return made
+        return found
+
+    return convert
+
+
+def _object_converter(schema: Schema) -> Convert | None:
+    properties = {
+        name: change for name, inner in (schema.get("properties") or {}).items() if (change := converter(inner)) is not None
+    }
+    extra = schema.get("additionalProperties")
+    others = converter(extra) if isinstance(extra, dict) else None
+    if not properties and others is None:
+        return None
+
+    def convert(value: Any) -> Any:
+        if type(value) is not dict:
+            return value
+        made = dict(value)
+        for name, inner in value.items():
+            change = properties.get(name, others)
+            if change is not None:
+                made[name] = change(inner)
+        return made
+
+    return convert
