@@ -42,6 +42,7 @@ log = logger("kubelet")
 
 RUNTIME_WAIT_S = 60.0
 RUNTIME_RETRY_S = 0.05
+HOUSEKEEPING_PERIOD_S = 5.0
 PLEG_STALE_S = 180.0  # upstream's relist threshold for health
 
 
@@ -120,7 +121,7 @@ class Kubelet:
                 tasks.create_task(self.pods.run(), name="pods")
                 tasks.create_task(self.pleg.run(), name="pleg")
                 await self.pods.wait_synced()
-                await self.pleg_orphans()
+                tasks.create_task(self._housekeeping(), name="housekeeping")
                 log.info("Kubelet runs", node=self.facts.name, pods=len(self.pods))
 
     async def healthy(self) -> str | None:
@@ -158,15 +159,27 @@ class Kubelet:
                 log.warning("Cannot list containers", error=str(error))
                 await self._clock.sleep(1)
 
-    async def pleg_orphans(self) -> None:
-        """End what the API does not know: in the runtime, and left in directories and cgroups."""
+    async def _housekeeping(self) -> None:
+        """End what the API does not know, at the start and ever again.
+
+        A start that is called off may go on in the runtime for a moment, and make a cgroup anew after we removed the pod's.
+        """
+        while True:
+            await self._end_orphans()
+            await self._clock.sleep(HOUSEKEEPING_PERIOD_S)
+
+    async def _end_orphans(self) -> None:
+        """In the runtime, and left in directories and cgroups."""
         self.workers.found_in_runtime(self.pleg.uids - {""})
-        known = {pod["metadata"]["uid"] for pod in self.pods.list()} | self.pleg.uids
+        known = {pod["metadata"]["uid"] for pod in self.pods.list()} | self.pleg.uids | self.workers.uids
         left = (self.shared.volumes.pod_uids() | self.shared.cgroups.pod_uids()) - known
         for uid in left:
             log.info("Removing what a former pod left", uid=uid)
-            await self.shared.volumes.tear_down(uid)
-            await asyncio.to_thread(self.shared.cgroups.remove, uid)
+            try:
+                await self.shared.volumes.tear_down(uid)
+                await asyncio.to_thread(self.shared.cgroups.remove, uid)
+            except OSError as error:
+                log.warning("Cannot remove what a former pod left", uid=uid, error=str(error))
 
     def _pod_seen(self, pod: Object) -> None:
         self.shared.statuses.saw(pod)

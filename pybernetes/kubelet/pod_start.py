@@ -117,7 +117,7 @@ class Start:
             enforce_quota=configuration.cpu_cfs_quota,
             pids=configuration.pod_pids_limit,
         )
-        await asyncio.to_thread(self._prepare, limits)
+        await _to_its_end(asyncio.to_thread(self._prepare, limits))
         try:
             sandbox_id = await shared.runtime.run_sandbox(config)
             status = sandbox_seen((await shared.runtime.sandbox_status(sandbox_id)).status)
@@ -203,3 +203,13 @@ class Start:
                 if entry["name"] == name and entry.get("containerID"):
                     return int(entry["restartCount"]) + 1  # its containers were collected
         return 0
+
+
+async def _to_its_end(work: Awaitable[None]) -> None:
+    """Await a thread's work even when cancelled: what it makes must be there before the clean-up looks for it."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise

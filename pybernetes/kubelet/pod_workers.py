@@ -50,6 +50,11 @@ class PodWorkers:
         if worker is not None:
             worker.removed()
 
+    @property
+    def uids(self) -> frozenset[str]:
+        """Of the pods that are being looked after, those on their way out included."""
+        return frozenset(self._workers)
+
     def found_in_runtime(self, uids: frozenset[str]) -> None:
         """Whoever is in the runtime and not in the API is ended and removed."""
         if not self._orphans_may_end():

@@ -129,8 +129,10 @@ async def test_an_image_that_is_not_there_is_told_and_tried_again(cluster: Any) 
     pulled = cluster.container(name="pulled", image="localhost:1/nothing:1")
     named = cluster.container(name="named", image="NOT A NAME")
     await cluster.create(cluster.pod("imageless", main, pulled, named))
+    # The first failure's own reason soon gives way to the back-off's: the events keep it.
+    failed = ("ErrImagePull", "ImagePullBackOff")
     pod = await cluster.pod_until(
-        "imageless", lambda pod: (state(pod, "pulled")["state"].get("waiting") or {}).get("reason") == "ErrImagePull"
+        "imageless", lambda pod: (state(pod, "pulled")["state"].get("waiting") or {}).get("reason") in failed
     )
     assert state(pod)["state"]["waiting"]["reason"] == "ErrImageNeverPull"
     assert state(pod, "named")["state"]["waiting"]["reason"] == "InvalidImageName"
@@ -138,6 +140,7 @@ async def test_an_image_that_is_not_there_is_told_and_tried_again(cluster: Any) 
     await cluster.pod_until(
         "imageless", lambda pod: (state(pod, "pulled")["state"].get("waiting") or {}).get("reason") == "ImagePullBackOff"
     )
+    assert "Error: ErrImagePull" in [event["message"] for event in await cluster.events("imageless")]
     await cluster.admin.delete(PODS, "imageless", "default")
     await cluster.gone("imageless", 5)
 
