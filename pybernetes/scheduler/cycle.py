@@ -23,7 +23,9 @@ from pybernetes.scheduler.framework import SKIP, FitError, Mask, Placement, Prof
 from pybernetes.scheduler.node_table import Nodes, NodeTable
 from pybernetes.scheduler.pod_shape import ShapeKey, shape_of
 
-SHAPES_MOST = 128  # that are remembered; one takes 50 KB for 5,000 nodes
+# What the memo may take, at the 9 bytes that a shape takes for each node, and how many shapes it remembers at any rate.
+MEMO_BYTES_MOST = 32 * 2**20
+SHAPES_LEAST = 32
 # With more of the nodes changed than one in so many, it is cheaper to look at all.
 _PART_CHANGED = 4
 
@@ -41,13 +43,22 @@ class _Raw:
     """Scores before they are normalized. While all are equal they decide nothing, whatever they are normalized to."""
 
     asked: _Asked
-    scores: Scores
-    vary: bool = False
+    scores: Scores | None = None  # None: all are `equal`
+    equal: int = 0
 
-    def put(self, rows: slice | list[int], scores: Scores) -> None:
+    def put(self, rows: slice | list[int], scores: Scores, length: int) -> None:
+        whole = isinstance(rows, slice)
+        if whole:
+            self.equal = int(scores[0])
+        if (scores == self.equal).all():
+            if whole:
+                self.scores = None
+            elif self.scores is not None:
+                self.scores[rows] = scores
+            return
+        if self.scores is None:
+            self.scores = np.full(length, self.equal, dtype=np.int64)
         self.scores[rows] = scores
-        everywhere = isinstance(rows, slice)
-        self.vary = bool((scores != self.scores[0]).any()) or (self.vary and not everywhere)
 
 
 @dataclass(slots=True)
@@ -99,7 +110,7 @@ class Cycle:
         changed = table.changed_since(known.position) if known is not None else None
         if known is None or changed is None:
             known = self._memo[shape] = self._learn(pod, table)
-            if len(self._memo) > SHAPES_MOST:
+            if len(self._memo) > max(SHAPES_LEAST, MEMO_BYTES_MOST // (9 * len(table))):
                 self._memo.popitem(last=False)
         elif changed:
             self._renew(known, table, changed)
@@ -115,7 +126,7 @@ class Cycle:
             feasible=np.zeros(len(table), dtype=np.bool_),
             scorers=[each for each in scorers if not hasattr(each.plugin, "normalize")],
             final=_zeros(len(table)),
-            raw=[_Raw(each, _zeros(len(table))) for each in scorers if hasattr(each.plugin, "normalize")],
+            raw=[_Raw(each) for each in scorers if hasattr(each.plugin, "normalize")],
         )
         self._ask(known, table.all, slice(None))
         return known
@@ -138,7 +149,7 @@ class Cycle:
             final += asked.weight * asked.plugin.score(asked.state, nodes)
         known.final[rows] = final
         for raw in known.raw:
-            raw.put(rows, raw.asked.plugin.score(raw.asked.state, nodes))
+            raw.put(rows, raw.asked.plugin.score(raw.asked.state, nodes), len(known.final))
 
     def _only(self, pod: Object) -> frozenset[str] | None:
         found: frozenset[str] | None = None
@@ -153,7 +164,7 @@ class Cycle:
     def _total(self, pod: Object, known: _Known, nodes: Nodes) -> Scores:
         total, feasible = known.final, nodes.feasible
         for raw in known.raw:
-            if raw.vary:
+            if raw.scores is not None:
                 total = total + raw.asked.weight * raw.asked.plugin.normalize(raw.scores, feasible)
         for asked in _asked(self._other_scorers, "pre_score", pod):
             scores = asked.plugin.score(asked.state, nodes)

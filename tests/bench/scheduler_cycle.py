@@ -1,6 +1,7 @@
 """Decisions per second without I/O: `python tests/bench/scheduler_cycle.py [PODS] [NODES]` (10,000 pods onto 5,000 nodes).
 
-Three loads: pods of one template; of 200 templates, taking turns; and pods that fit nowhere.
+Five loads: pods of one template; of 200 templates, taking turns; the same as pods of ReplicaSets (which are spread by default);
+with anti-affinity to their own kind in a zone of 100; and pods that fit nowhere.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from pybernetes.scheduler.cycle import Cycle
 from pybernetes.scheduler.framework import Placement
 from pybernetes.scheduler.node_table import NodeTable
 from pybernetes.scheduler.pod_shape import usage_of
+from pybernetes.scheduler.pod_traits import traits_of
 
 
 def node(number: int) -> Object:
-    labels = {"kubernetes.io/hostname": f"node-{number}", "topology.kubernetes.io/zone": f"zone-{number % 3}"}
+    labels = {"kubernetes.io/hostname": f"node-{number}", "topology.kubernetes.io/zone": f"zone-{number % 100}"}
     images = [{"names": [f"registry.example.com/image-{i}:1"], "sizeBytes": 100_000_000} for i in range(10)]
     return {
         "metadata": {"name": f"node-{number}", "labels": labels},
@@ -41,6 +43,18 @@ def pod(number: int, template: int, **requests: str) -> Object:
     return {"metadata": metadata, "spec": {"containers": [container], "tolerations": tolerations, "priority": 0}}
 
 
+def owned(made: Object) -> Object:
+    uid = f"rs-{made['metadata']['labels']['app']}"
+    made["metadata"]["ownerReferences"] = [{"kind": "ReplicaSet", "name": "rs", "uid": uid, "controller": True}]
+    return made
+
+
+def shunning(made: Object) -> Object:
+    term = {"topologyKey": "topology.kubernetes.io/zone", "labelSelector": {"matchLabels": made["metadata"]["labels"]}}
+    made["spec"]["affinity"] = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    return made
+
+
 def run(name: str, nodes: int, pods: int, make: Callable[[int], Object]) -> None:
     table = NodeTable()
     for number in range(nodes):
@@ -53,7 +67,7 @@ def run(name: str, nodes: int, pods: int, make: Callable[[int], Object]) -> None
         began_s = time.perf_counter()
         verdict = cycle.schedule(each, table)
         if isinstance(verdict, Placement):
-            table.set_pod(each["metadata"]["uid"], usage_of(each), verdict.node_name)
+            table.set_pod(each["metadata"]["uid"], usage_of(each), verdict.node_name, traits_of(each))
             placed += 1
         times_s.append(time.perf_counter() - began_s)
     times_s.sort()
@@ -68,6 +82,8 @@ def main() -> None:
     pods, nodes = (int(text) for text in (*sys.argv[1:], *("10000", "5000")[len(sys.argv) - 1 :]))
     run("one template", nodes, pods, lambda number: pod(number, 0))
     run("200 templates", nodes, pods, lambda number: pod(number, number % 200))
+    run("ReplicaSets", nodes, pods, lambda number: owned(pod(number, number % 200)))
+    run("anti-affinity", nodes, pods, lambda number: shunning(pod(number, number % 200)))
     run("no room", nodes, pods // 10, lambda number: pod(number, 0, cpu="9"))
 
 

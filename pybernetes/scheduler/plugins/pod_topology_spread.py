@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pybernetes.machinery import node_affinity
-from pybernetes.machinery.labels import everything
+from pybernetes.machinery.labels import Selector, everything
 from pybernetes.machinery.meta import Object
 from pybernetes.machinery.node_affinity import Wanted
 from pybernetes.scheduler.framework import MOST_SCORE, SKIP, Action, ClusterEvent, Mask, Reads, Refusals, Scores, Skip
@@ -55,10 +55,13 @@ class _Constraint:
     def max_skew(self) -> int:
         return int(self.raw["maxSkew"])
 
+    @property
+    def selector(self) -> Selector:
+        return everything() if self.controller else selecting(self.raw, self.pod.labels)
+
     def counts(self, nodes: Nodes) -> Counts:
         """How many of the selected pods are on each node."""
-        selector = everything() if self.controller else selecting(self.raw, self.pod.labels)
-        namespace, controller = self.pod.namespace, self.controller
+        selector, namespace, controller = self.selector, self.pod.namespace, self.controller
 
         def is_selected(other: Traits) -> int:
             if other.terminating or other.namespace != namespace or (controller and other.controller != controller):
@@ -141,12 +144,15 @@ class PodTopologySpread:
         taking_part = labelled if state.needs_all_labels else np.ones_like(labelled)
         scored = nodes.feasible & taking_part
         total = np.zeros(len(nodes))
+        counted: dict[Selector, Counts] = {}  # most constraints of a pod select the same pods
         for constraint, column in zip(state.constraints, columns, strict=True):
-            counts = constraint.counts(nodes)
+            counts = counted.get(constraint.selector)
+            if counts is None:
+                counts = counted[constraint.selector] = constraint.counts(nodes)
             if constraint.key == HOSTNAME:
                 domains = int(np.count_nonzero(scored))
             else:
-                domains = len(np.unique(column[scored]))
+                domains = int(np.count_nonzero(np.bincount(column[scored])))
                 counting = taking_part & constraint.counting(state.wanted, state.tolerations, nodes)
                 counts = _by_domain(column, counts, counting)[column]
             # Few domains have many pods each: that must not outweigh the constraints on many domains.
