@@ -28,7 +28,8 @@ def accepted(accept_encoding: str) -> bool:
 async def compress(response: Response) -> None:
     """Compress the body in place, if it is large or has no known size."""
     body = response.body
-    if any(name.lower() == "content-encoding" for name in response.headers):  # of a server behind us
+    # What a server behind us has encoded, or has announced the size of, goes out as it came.
+    if any(name.lower() in ("content-encoding", "content-length") for name in response.headers):
         return
     if isinstance(body, bytes):
         if len(body) <= THRESHOLD_BYTES:

@@ -19,6 +19,8 @@ from pybernetes.apiserver.admission import chain
 from pybernetes.apiserver.admission.webhooks.calls import Caller
 from pybernetes.apiserver.admission.webhooks.client import WebhookClient
 from pybernetes.apiserver.admission.webhooks.matching import KindVersions
+from pybernetes.apiserver.aggregation.aggregator import Aggregator
+from pybernetes.apiserver.aggregation.front_proxy import FrontProxy
 from pybernetes.apiserver.aggregation.service_resolver import ServiceResolver
 from pybernetes.apiserver.attributes import MASTERS, RequestInfo, User
 from pybernetes.apiserver.audit.policy import Policy
@@ -93,6 +95,7 @@ class Config:
     enable_admission_plugins: Sequence[str] = ()
     disable_admission_plugins: Sequence[str] = ()
     enable_aggregator_routing: bool = False  # reach Services (webhooks, extension servers) by endpoint, not by cluster IP
+    front_proxy: FrontProxy = field(default_factory=FrontProxy)  # how extension servers know us
     request_timeout_s: float = deadlines.LIMIT_S
     max_requests_inflight: int = 400  # these two make the seats that requests share; both 0: no limit
     max_mutating_requests_inflight: int = 200
@@ -120,6 +123,9 @@ class ApiServer:
         self._authorizer = authorization.build(config.authorization_modes, self.reader)
         self._resolver = ServiceResolver(self.reader, entropy, to_endpoints=config.enable_aggregator_routing)
         self._webhooks = WebhookClient(self._resolver, clock)
+        self._aggregator = Aggregator(
+            self.image, self.kinds, self.reader, self.writer, self._resolver, config.front_proxy, clock
+        )
         admission = chain.build(
             self.reader, self.writer, authorizer=self._authorizer, clock=clock, entropy=entropy,
             webhooks=Caller(self._webhooks, KindVersions(self.kinds), entropy),
@@ -161,9 +167,10 @@ class ApiServer:
         return Issuer(options, reader=self.reader, clock=self._clock, entropy=self._entropy)
 
     async def close(self) -> None:
-        """Let go of connections to kubelets and webhooks."""
+        """Let go of connections to kubelets, webhooks and extension servers."""
         await self._proxy.close()
         await self._webhooks.close()
+        await self._aggregator.close()
 
     async def run(self) -> None:
         """Follow the store, make what every cluster has; until cancelled."""
@@ -176,6 +183,8 @@ class ApiServer:
             if self.config.cluster_addons:
                 await bootstrap.ensure_cluster_addons(self.reader, self.writer)
             await self._custom.settle()
+            await self._aggregator.settle()
+            group.create_task(self._aggregator.run(), name="aggregation")
             group.create_task(self._custom.run(), name="custom resources")
             self._ready.set()
 
@@ -277,8 +286,11 @@ class ApiServer:
             record.authorized(verdict.decision is Decision.ALLOW, verdict.reason)
         if verdict.decision is not Decision.ALLOW:
             raise authorization.forbidden(user, info, verdict.reason)
+        elsewhere = self._aggregator.service_for(info)
+        if elsewhere is not None:
+            return await self._aggregator.serve(elsewhere, request, user)
         if not info.is_resource:
-            return await self._serve_path(request)
+            return await self._serve_path(request, user)
         call = Call(request, info, query, user, self._clock, self._entropy)
         try:
             return await self._serve_resource(call)
@@ -420,14 +432,14 @@ class ApiServer:
 
     # Everything else
 
-    async def _serve_path(self, request: Request) -> Response:
+    async def _serve_path(self, request: Request, user: User) -> Response:
         path = request.path
         if path.startswith(ROOTS):
             return await self._serve_health(request)
         if path == "/metrics":
             return await self.metrics.render()
         if path.startswith("/openapi/"):
-            return await self._openapi.serve(request)
+            return await self._aggregator.openapi(request, user, self._openapi.serve)
         if path in ("/.well-known/openid-configuration", "/openid/v1/jwks") and self._tokens is not None:
             document = self._tokens.jwks() if path.startswith("/openid") else self._tokens.openid_configuration()
             media = "application/jwk-set+json" if path.startswith("/openid") else requests.JSON
@@ -443,6 +455,7 @@ class ApiServer:
             return rendering.respond(200, orjson.dumps({"paths": sorted(paths)}))
         aggregated = path.rstrip("/") in ("/api", "/apis") and self._wants_aggregated(request)
         found = self._discovery.document(path, aggregated=aggregated)
+        found = self._aggregator.discovery(path, found, aggregated=aggregated)
         if found is not None:
             return rendering.respond(200, found, (), AGGREGATED if aggregated else requests.JSON)
         if path.startswith(("/api/", "/apis/")):

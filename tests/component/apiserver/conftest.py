@@ -66,7 +66,13 @@ def kubelets() -> Kubelets | None:
 
 
 @pytest.fixture
-async def server(tmp_path: Path, kubelets: Kubelets | None) -> AsyncIterator[Server]:
+def configuration() -> dict[str, Any]:
+    """Further fields of the server's `Config`; a module overrides it."""
+    return {}
+
+
+@pytest.fixture
+async def server(tmp_path: Path, kubelets: Kubelets | None, configuration: dict[str, Any]) -> AsyncIterator[Server]:
     clock, entropy = SystemClock(), SystemEntropy()
     (tmp_path / "tokens.csv").write_text(f'{TOKEN},admin,admin,"system:masters"\nnobody,nobody,nobody\n')
     pki.write_private(tmp_path / "sa.key", pki.new_key_pem())
@@ -77,7 +83,7 @@ async def server(tmp_path: Path, kubelets: Kubelets | None) -> AsyncIterator[Ser
         service_account_signing_key_file=tmp_path / "sa.key",
     )
     store = await EmbeddedStore.open(MemoryLog(), clock=clock, entropy=entropy)
-    api = ApiServer(store, clock=clock, entropy=entropy, config=Config(authentication=options, kubelets=kubelets))
+    api = ApiServer(store, clock=clock, entropy=entropy, config=Config(authentication=options, kubelets=kubelets, **configuration))
     running = asyncio.create_task(api.run())
     await api.wait_ready()
     made = Server(api)

@@ -1,0 +1,102 @@
+"""How extension servers recognise this one: a client certificate of ours, and headers that say for whom it asks.
+
+They learn which certificates and headers to trust from the ConfigMap kube-system/extension-apiserver-authentication.
+Source: https://kubernetes.io/docs/tasks/extend-kubernetes/configure-aggregation-layer/
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import orjson
+
+from pybernetes.apiserver.attributes import User
+from pybernetes.apiserver.registry.strategy import Reader, Writer
+from pybernetes.machinery.meta import Object
+from pybernetes.machinery.resources import CONFIG_MAPS
+
+NAMESPACE, NAME = "kube-system", "extension-apiserver-authentication"
+USER, UID, GROUP, EXTRA_PREFIX = "X-Remote-User", "X-Remote-Uid", "X-Remote-Group", "X-Remote-Extra-"
+# What an HTTP header name may hold (RFC 9110), but for "%" itself; upper case would be lost on the way.
+_NAME_SAFE = "!#$&'*+-.^_`|~"
+
+
+@dataclass(frozen=True, slots=True)
+class FrontProxy:
+    """Upstream's flags, by their names."""
+
+    proxy_client_cert_file: str = ""
+    proxy_client_key_file: str = ""
+    requestheader_client_ca_file: str = ""
+    requestheader_allowed_names: tuple[str, ...] = ()  # common names; empty: any that the authority has signed
+    requestheader_username_headers: tuple[str, ...] = (USER,)
+    requestheader_uid_headers: tuple[str, ...] = (UID,)
+    requestheader_group_headers: tuple[str, ...] = (GROUP,)
+    requestheader_extra_headers_prefix: tuple[str, ...] = (EXTRA_PREFIX,)
+    client_ca_file: str = ""
+
+    def stamp(self) -> int:
+        """Changes when the client certificate is renewed."""
+        if not self.proxy_client_cert_file:
+            return 0
+        return os.stat(self.proxy_client_cert_file).st_mtime_ns
+
+    def present_to(self, context: ssl.SSLContext) -> None:
+        """Make a TLS context show our certificate. Raises OSError, `ssl.SSLError`."""
+        if self.proxy_client_cert_file:
+            context.load_cert_chain(self.proxy_client_cert_file, self.proxy_client_key_file)
+
+    def published(self) -> Mapping[str, str]:
+        """The ConfigMap's data. Raises OSError for files that cannot be read."""
+        data = {}
+        if self.client_ca_file:
+            data["client-ca-file"] = Path(self.client_ca_file).read_text()
+        if self.requestheader_client_ca_file:
+            data["requestheader-allowed-names"] = _list(self.requestheader_allowed_names)
+            data["requestheader-client-ca-file"] = Path(self.requestheader_client_ca_file).read_text()
+            data["requestheader-extra-headers-prefix"] = _list(self.requestheader_extra_headers_prefix)
+            data["requestheader-group-headers"] = _list(self.requestheader_group_headers)
+            data["requestheader-uid-headers"] = _list(self.requestheader_uid_headers)
+            data["requestheader-username-headers"] = _list(self.requestheader_username_headers)
+        return data
+
+
+def _list(values: tuple[str, ...]) -> str:
+    return orjson.dumps(list(values)).decode()
+
+
+async def publish(front_proxy: FrontProxy, reader: Reader, writer: Writer) -> None:
+    """Keep the ConfigMap; what else is in it stays. Raises OSError, `StatusError`."""
+    data = front_proxy.published()
+    if not data:
+        return
+    current = reader.get(CONFIG_MAPS, NAMESPACE, NAME)
+    if current is None:
+        wanted: Object = {"metadata": {"name": NAME, "namespace": NAMESPACE}, "data": dict(data)}
+        await writer.create(CONFIG_MAPS, wanted)
+        return
+    merged = {**(current.get("data") or {}), **data}
+    if merged != current.get("data"):
+        await writer.update(CONFIG_MAPS, {**current, "data": merged})
+
+
+def identity_headers(user: User) -> Iterator[tuple[str, str]]:
+    """The headers that say who asks; a name may come several times."""
+    yield USER, user.name
+    if user.uid:
+        yield UID, user.uid
+    for group in user.groups:
+        yield GROUP, group
+    for key, values in user.extra.items():
+        for value in values:
+            yield EXTRA_PREFIX + quote(key, safe=_NAME_SAFE), value
+
+
+def is_identity_header(name: str) -> bool:
+    """Whether a header (lower case) would say who asks: a client's own are not passed on."""
+    return name in ("x-remote-user", "x-remote-uid", "x-remote-group") or name.startswith("x-remote-extra-")
