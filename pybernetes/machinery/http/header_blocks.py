@@ -1,8 +1,7 @@
 """HPACK header blocks as requests and answers have them (RFC 7541; RFC 9113, section 8). No I/O.
 
-Reading is the `hpack` library's, with a memory of blocks: a client that asks again sends a block of table references only, and
-such a block means the same until the table changes. Writing uses the static table alone: no state, so that an encoded field
-can be remembered for good.
+Reading is the `hpack` library's, with a memory of blocks: a client that asks again sends the same block again, which means the
+same until the table changes. Writing uses the static table alone: no state, so that an encoded field can be remembered for good.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from hpack import Decoder, HPACKError, OversizedHeaderListError
 
 from pybernetes.machinery.http.frames import Code, ConnectionFailure, StreamFailure
 
-REMEMBERED_BLOCKS: Final = 64  # per connection, of at most this many bytes each:
-REMEMBERED_BLOCK_BYTES: Final = 64
+REMEMBERED_BLOCKS: Final = 32  # per connection, of at most this many bytes each:
+REMEMBERED_BLOCK_BYTES: Final = 2048
 REMEMBERED_HEAD_BYTES: Final = 8192
 
 # Of the connection, not of a message (RFC 9113, section 8.2.2): a request with one is malformed, an answer goes without.
@@ -47,11 +46,12 @@ class Head(NamedTuple):
 class HeadReader:
     """The decoding side of one connection."""
 
-    __slots__ = ("_decoder", "_known")
+    __slots__ = ("_decoder", "_known", "_unchanged")
 
     def __init__(self, limit_bytes: int) -> None:
         self._decoder = Decoder(max_header_list_size=limit_bytes)
         self._known: dict[bytes, Head] = {}
+        self._unchanged = True  # by the last block
 
     def read(self, block: bytes) -> Head:
         """Raises `StreamFailure` for a malformed request, `ConnectionFailure` for a block that cannot be decoded."""
@@ -60,10 +60,9 @@ class HeadReader:
             return known
         fields = self._fields(block)
         head = _head(fields)
-        # One-byte references alone (RFC 7541, 6.1): the block neither changed the table nor will mean anything else before
-        # another one does.
+        # `_fields` has dropped what is remembered if this block changed the table; else it means the same until one does.
         if (
-            0 < len(block) <= REMEMBERED_BLOCK_BYTES and min(block) >= 0x80 and max(block) < 0xFF
+            self._unchanged and len(block) <= REMEMBERED_BLOCK_BYTES
             and sum(len(value) for _, value in fields) <= REMEMBERED_HEAD_BYTES
         ):  # fmt: skip
             if len(self._known) >= REMEMBERED_BLOCKS:
@@ -79,14 +78,19 @@ class HeadReader:
             self._fields(block)
 
     def _fields(self, block: bytes) -> list[tuple[bytes, bytes]]:
+        table = self._decoder.header_table.dynamic_entries
+        size, first = len(table), table[0] if table else None
         try:
-            if not block or min(block) < 0x80:
-                self._known.clear()
             return list(self._decoder.decode(block, raw=True))
         except OversizedHeaderListError as error:
             raise RequestTooLarge from error
         except (HPACKError, UnicodeError, IndexError, ValueError) as error:
             raise ConnectionFailure(Code.COMPRESSION_ERROR, "bad header block") from error
+        finally:
+            # A new entry comes first; a smaller table has fewer.
+            self._unchanged = size == len(table) and first is (table[0] if table else None)
+            if not self._unchanged:
+                self._known.clear()
 
 
 def _head(fields: list[tuple[bytes, bytes]]) -> Head:

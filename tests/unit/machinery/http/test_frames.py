@@ -90,14 +90,25 @@ def test_a_malformed_head_fails_its_stream_only(fields: list[tuple[str, str]]) -
         read(fields)
 
 
-@given(st.lists(st.lists(st.sampled_from([("a", "1"), ("b", "2"), ("c", "3"), ("accept", "x")]), max_size=4), max_size=12))
-def test_remembered_blocks_mean_what_the_table_says(requests: list[list[tuple[str, str]]]) -> None:
+@given(
+    requests=st.lists(
+        st.lists(st.sampled_from([("a", "1"), ("b", "2"), ("c", "3"), ("big", "x" * 150), ("accept", "x")]), max_size=4),
+        max_size=12,
+    ),
+    table_size=st.sampled_from([0, 100, 200, 4096]),
+    secret=st.booleans(),
+)
+def test_remembered_blocks_mean_what_the_table_says(
+    requests: list[list[tuple[str, str]]], table_size: int, secret: bool
+) -> None:
     encoder, reader = Encoder(), header_blocks.HeadReader(4096)
+    encoder.header_table_size = table_size
     for fields in requests:
         expected: dict[str, str] = {"host": "h"}
         for name, value in fields:
             expected[name] = f"{expected[name]}, {value}" if name in expected else value
-        assert reader.read(encoder.encode([*REQUEST, *fields])).headers == expected
+        sent = [(name, value, secret) for name, value in [*REQUEST, *fields]]  # secret: never put in the table
+        assert reader.read(encoder.encode(sent)).headers == expected
 
 
 def test_a_header_list_that_grows_by_reference_is_refused() -> None:
