@@ -83,7 +83,9 @@ async def server(tmp_path: Path, kubelets: Kubelets | None, configuration: dict[
         service_account_signing_key_file=tmp_path / "sa.key",
     )
     store = await EmbeddedStore.open(MemoryLog(), clock=clock, entropy=entropy)
-    api = ApiServer(store, clock=clock, entropy=entropy, config=Config(authentication=options, kubelets=kubelets, **configuration))
+    api = ApiServer(
+        store, clock=clock, entropy=entropy, config=Config(authentication=options, kubelets=kubelets, **configuration)
+    )
     running = asyncio.create_task(api.run())
     await api.wait_ready()
     made = Server(api)
