@@ -111,7 +111,8 @@ class NodeManager:
         old = (self.node or {}).get("status") or {}
         seen = await self._look()
         status = node_status(self._facts.name, self._configuration, self._machine, self._facts.host_ips, seen, old)
-        if self.node is None:
+        # The Node may be there from before a restart, and have been seen before we got here.
+        if self.node is None or not self._registered.is_set():
             await self._register(status)
             assert self.node is not None
             old = self.node.get("status") or {}
