@@ -25,6 +25,7 @@ from pybernetes.scheduler.node_table import NodeTable
 from pybernetes.scheduler.pod_shape import usage_of
 from pybernetes.scheduler.pod_traits import traits_of
 from pybernetes.scheduler.queue import SchedulingQueue, Waiting
+from pybernetes.scheduler.trimmed import trimmed_node, trimmed_pod
 
 log = logger("scheduler")
 
@@ -70,8 +71,10 @@ class Scheduler:
         self._assumed: set[str] = set()  # uids: bound by us, not yet seen so
         self._recorders = {name: EventRecorder(client, name, clock=clock, entropy=entropy) for name in self._profiles}
         self._under_way = asyncio.Semaphore(BINDINGS_UNDER_WAY_MOST)
-        self._nodes = informers.informer(NODES)
-        self._pods = informers.informer(PODS, field_selector=NOT_FINISHED)
+        # Shared caches are others' as well: those stay whole.
+        trim_nodes, trim_pods = (trimmed_node, trimmed_pod) if self._own_informers else (None, None)
+        self._nodes = informers.informer(NODES, transform=trim_nodes)
+        self._pods = informers.informer(PODS, field_selector=NOT_FINISHED, transform=trim_pods)
         self._namespaces = informers.informer(NAMESPACES)
         self._namespaces.add_handler(
             self._namespace_told,
