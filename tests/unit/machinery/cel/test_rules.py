@@ -1,0 +1,84 @@
+"""Rules of schemas: where they are asked, against what, and how their failures look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pybernetes.machinery.cel.rules import Rules
+
+
+def failures(spec_schema: Any, spec: Any, old: Any = None) -> list[str]:
+    rules = Rules({"type": "object", "properties": {"spec": spec_schema}})
+    return [str(error) for error in rules.validate({"spec": spec}, None if old is None else {"spec": old})]
+
+
+def schema(*rules: Any, **properties: Any) -> Any:
+    return {"type": "object", "properties": properties, "x-kubernetes-validations": list(rules)}
+
+
+INTEGER = {"type": "integer"}
+
+
+def test_a_failure_names_its_field_and_reason_and_computes_its_message():
+    rule = {
+        "rule": "self.min <= self.max", "fieldPath": ".min", "reason": "FieldValueForbidden",
+        "messageExpression": "'%d is over %d'.format([self.min, self.max])",
+    }  # fmt: skip
+    assert failures(schema(rule, min=INTEGER, max=INTEGER), {"min": 2, "max": 1}) == ["spec.min: Forbidden: 2 is over 1"]
+    assert failures(schema(rule, min=INTEGER, max=INTEGER), {"min": 1, "max": 1}) == []
+
+
+def test_without_a_message_the_rule_is_shown():
+    assert failures(schema({"rule": "self.a > 1"}, a=INTEGER), {"a": 1}) == ["spec: Invalid value: failed rule: self.a > 1"]
+
+
+def test_a_rule_that_cannot_be_evaluated_is_a_failure():
+    assert failures(schema({"rule": "self.a > 1"}, a=INTEGER), {}) == [
+        'spec: Invalid value: "object": no such key: a evaluating rule: self.a > 1'
+    ]
+
+
+def test_transition_rules_are_asked_of_updates_only():
+    immutable = {"type": "string", "x-kubernetes-validations": [{"rule": "self == oldSelf", "message": "is immutable"}]}
+    assert failures(schema(a=immutable), {"a": "1"}) == []
+    assert failures(schema(a=immutable), {"a": "2"}, old={"a": "1"}) == ['spec.a: Invalid value: "2": is immutable']
+    assert failures(schema(a=immutable), {"a": "2"}, old={}) == []
+
+
+def test_an_optional_old_value_lets_a_rule_see_creations_too():
+    once = {"rule": "oldSelf.hasValue() || self.a == 0", "optionalOldSelf": True, "message": "starts at 0"}
+    assert failures(schema(once, a=INTEGER), {"a": 1}) == ["spec: Invalid value: starts at 0"]
+    assert failures(schema(once, a=INTEGER), {"a": 1}, old={"a": 0}) == []
+
+
+def test_items_of_lists_that_are_maps_are_compared_with_what_they_were():
+    item = {
+        "type": "object", "properties": {"k": {"type": "string"}, "v": INTEGER},
+        "x-kubernetes-validations": [{"rule": "self.v >= oldSelf.v", "message": "grows"}],
+    }  # fmt: skip
+    items = {"type": "array", "items": item, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"]}
+    old = {"l": [{"k": "a", "v": 5}, {"k": "b", "v": 1}]}
+    assert failures(schema(l=items), {"l": [{"k": "b", "v": 2}, {"k": "a", "v": 4}]}, old=old) == [
+        "spec.l[1]: Invalid value: grows"
+    ]
+
+
+def test_what_an_update_left_as_it_was_is_not_held_against_it():
+    strict = schema(a={**INTEGER, "x-kubernetes-validations": [{"rule": "self > 10"}]}, b=INTEGER)
+    assert failures(strict, {"a": 1, "b": 2}, old={"a": 1, "b": 1}) == []
+    assert failures(strict, {"a": 2}, old={"a": 1}) == ["spec.a: Invalid value: 2: failed rule: self > 10"]
+
+
+def test_formats_give_typed_values():
+    typed = schema(
+        {"rule": "self.d < duration('1h') && self.t.getFullYear() == 2024 && self.n / 2.0 == 1.0"},
+        d={"type": "string", "format": "duration"}, t={"type": "string", "format": "date-time"}, n={"type": "number"},
+    )  # fmt: skip
+    assert failures(typed, {"d": "5m", "t": "2024-01-01T00:00:00Z", "n": 2}) == []
+
+
+def test_one_hostile_rule_ends_in_a_failure_not_in_a_stall():
+    numbers = {"type": "array", "items": INTEGER}
+    rule = {"rule": "self.l.all(a, self.l.all(b, self.l.all(c, a + b + c >= 0)))"}
+    (failure,) = failures(schema(rule, l=numbers), {"l": list(range(300))})
+    assert "cost limit exceeded" in failure
