@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from pybernetes.apiserver.aggregation import front_proxy
+from pybernetes.apiserver.aggregation.front_proxy import FrontProxy
 from pybernetes.apiserver.audit import policy
 from pybernetes.apiserver.audit.log import AuditLog
 from pybernetes.apiserver.authentication import Options as AuthenticationOptions
@@ -55,6 +57,7 @@ class Files:
     key: str
     client_ca: str
     service_account_key: str
+    front_proxy: FrontProxy = field(default_factory=FrontProxy)
 
 
 def audit_log(options: Options, clock: Clock) -> AuditLog:
@@ -89,6 +92,8 @@ def config(options: Options, files: Files, address: str, clock: Clock | None = N
         secure_port=options.secure_port,
         enable_admission_plugins=options.enable_admission_plugins,
         disable_admission_plugins=options.disable_admission_plugins,
+        enable_aggregator_routing=options.enable_aggregator_routing,
+        front_proxy=files.front_proxy,
         kubelets=Kubelets(
             options.kubelet_client_certificate, options.kubelet_client_key, options.kubelet_certificate_authority,
             options.kubelet_preferred_address_types,
@@ -124,7 +129,12 @@ def complete_files(options: Options, clock: Clock) -> Files:
         if not Path(signing_key).exists():
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             pki.write_private(Path(signing_key), pki.new_key_pem())
-    return Files(certificate, key, client_ca, signing_key)
+    given = FrontProxy(
+        options.proxy_client_cert_file, options.proxy_client_key_file, options.requestheader_client_ca_file,
+        options.requestheader_allowed_names, options.requestheader_username_headers, options.requestheader_uid_headers,
+        options.requestheader_group_headers, options.requestheader_extra_headers_prefix, client_ca,
+    )  # fmt: skip
+    return Files(certificate, key, client_ca, signing_key, front_proxy.complete(given, directory, clock.now()))
 
 
 def _make_certificates(directory: Path, options: Options, clock: Clock) -> None:

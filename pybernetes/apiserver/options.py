@@ -39,6 +39,15 @@ class Options:
     kubelet_client_key: str = ""
     kubelet_certificate_authority: str = ""
     kubelet_preferred_address_types: tuple[str, ...] = ("InternalIP", "ExternalIP", "Hostname", "InternalDNS", "ExternalDNS")
+    proxy_client_cert_file: str = ""  # for extension servers; made in the data directory if not given
+    proxy_client_key_file: str = ""
+    requestheader_client_ca_file: str = ""
+    requestheader_allowed_names: tuple[str, ...] = ()
+    requestheader_username_headers: tuple[str, ...] = ("X-Remote-User",)
+    requestheader_uid_headers: tuple[str, ...] = ("X-Remote-Uid",)
+    requestheader_group_headers: tuple[str, ...] = ("X-Remote-Group",)
+    requestheader_extra_headers_prefix: tuple[str, ...] = ("X-Remote-Extra-",)
+    enable_aggregator_routing: bool = False
     enable_admission_plugins: tuple[str, ...] = ()
     disable_admission_plugins: tuple[str, ...] = ()
     max_request_bytes: int = 3 * 1024 * 1024

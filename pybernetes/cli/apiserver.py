@@ -85,6 +85,27 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -
     "--kubelet-preferred-address-types", default="InternalIP,ExternalIP,Hostname,InternalDNS,ExternalDNS", show_default=True,
     callback=_list, help="Which of a node's addresses to use.",
 )  # fmt: skip
+@click.option("--proxy-client-cert-file", default="", help="Our certificate for extension servers; made if not given.")
+@click.option("--proxy-client-key-file", default="", help="Its key.")
+@click.option("--requestheader-client-ca-file", default="", help="The authority of front proxies' certificates.")
+@click.option("--requestheader-allowed-names", default="", callback=_list, help="Common names of front proxies; default: any.")
+@click.option(
+    "--requestheader-username-headers", default="X-Remote-User", show_default=True, callback=_list, help="Headers of the user."
+)
+@click.option(
+    "--requestheader-uid-headers", default="X-Remote-Uid", show_default=True, callback=_list, help="Headers of the user's UID."
+)
+@click.option(
+    "--requestheader-group-headers", default="X-Remote-Group", show_default=True, callback=_list, help="Headers of the groups."
+)
+@click.option(
+    "--requestheader-extra-headers-prefix", default="X-Remote-Extra-", show_default=True, callback=_list,
+    help="Prefixes of headers with whatever else is known of the user.",
+)  # fmt: skip
+@click.option(
+    "--enable-aggregator-routing", type=bool, default=False, is_flag=False, flag_value=True,
+    help="Reach extension servers and webhooks by their endpoints, not by their Service's address.",
+)  # fmt: skip
 @click.option("--enable-admission-plugins", default="", callback=_list, help="Further admission plugins.")
 @click.option("--disable-admission-plugins", default="", callback=_list, help="Admission plugins to do without.")
 @click.option(
