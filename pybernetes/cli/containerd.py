@@ -63,6 +63,7 @@ disabled_plugins = [
 
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
         SystemdCgroup = false
+        Root = "{layout.containerd_run}/runc"
 """
 
 

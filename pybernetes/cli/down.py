@@ -29,6 +29,9 @@ SUPERVISOR_GRACE_S = 60.0  # it grants each component its own
 CONTAINER_GRACE_S = 2
 CONTAINERD_TIMEOUT_S = 20.0
 BRIDGE = "cni0"
+NETWORK = "pybernetes"
+CNI_RESULTS = Path("/var/lib/cni/results")
+SHIM_SOCKETS = Path("/run/containerd/s")
 NFT_TABLES = (("ip", "kube-proxy"), ("ip6", "kube-proxy"), ("ip", "pybernetes-cni"))
 
 
@@ -63,6 +66,7 @@ def take_down(layout: Layout, clock: Clock) -> None:
     _kill_leftovers(layout, clock)
     _unmount(layout)
     _remove_network(layout)
+    _remove_dead_shim_sockets()
     _remove_cgroups()
     machine.restore_sysctls(layout.sysctls_file)
     shutil.rmtree(layout.run, ignore_errors=True)
@@ -143,8 +147,18 @@ def _remove_network(layout: Layout) -> None:
         for family, table in NFT_TABLES:
             subprocess.run(["nft", "delete", "table", family, table], capture_output=True, check=False, timeout=10)
         host_ports.remove_chains()
-    # host-local keeps its leases here; each names a container that is gone now.
-    shutil.rmtree("/var/lib/cni/networks/pybernetes", ignore_errors=True)
+    # Each lease names a container that is gone now, and so does each result that the runtime keeps for the day of its end.
+    shutil.rmtree(layout.address_leases, ignore_errors=True)
+    for result in CNI_RESULTS.glob(f"{NETWORK}-*"):
+        result.unlink(missing_ok=True)
+
+
+def _remove_dead_shim_sockets() -> None:
+    """A shim that was killed leaves the file of its socket where all containerds of a machine have theirs."""
+    listening = Path("/proc/net/unix").read_text()
+    for path in SHIM_SOCKETS.glob("*"):
+        if str(path) not in listening:
+            path.unlink(missing_ok=True)
 
 
 def _remove_cgroups() -> None:

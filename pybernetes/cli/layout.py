@@ -31,6 +31,11 @@ class Layout:
         return self.data / "kubelet"
 
     @property
+    def address_leases(self) -> Path:
+        """Which pod has which address; the kubelet's CNI configuration says so."""
+        return self.kubelet / "cni"
+
+    @property
     def pod_logs(self) -> Path:
         return self.data / "pod-logs"
 

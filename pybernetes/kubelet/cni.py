@@ -26,7 +26,7 @@ TABLE = "pybernetes-cni"
 NFT_TIMEOUT_S = 10
 
 
-def conflist(pod_cidrs: Sequence[str]) -> str:
+def conflist(pod_cidrs: Sequence[str], leases_dir: Path) -> str:
     """The network configuration list for a node with these pod CIDRs (one per address family)."""
     ranges = [[{"subnet": cidr}] for cidr in pod_cidrs]
     bridge = {
@@ -36,7 +36,8 @@ def conflist(pod_cidrs: Sequence[str]) -> str:
         "forceAddress": False,
         "ipMasq": False,
         "hairpinMode": True,
-        "ipam": {"type": "host-local", "ranges": ranges},
+        # In a directory of the node's own: others on this machine may lease addresses from the same range.
+        "ipam": {"type": "host-local", "ranges": ranges, "dataDir": str(leases_dir)},
     }
     plugins = [bridge, {"type": "portmap", "capabilities": {"portMappings": True}}]
     return json.dumps({"cniVersion": "1.0.0", "name": NETWORK, "plugins": plugins}, indent=2) + "\n"
@@ -73,10 +74,10 @@ def _collapsed(cidrs: Sequence[str]) -> list[str]:
     return [str(network) for network in (*collapse_addresses(v4), *collapse_addresses(v6))]
 
 
-async def set_up(conf_dir: Path, pod_cidrs: Sequence[str], cluster_cidrs: Sequence[str] = ()) -> None:
+async def set_up(conf_dir: Path, leases_dir: Path, pod_cidrs: Sequence[str], cluster_cidrs: Sequence[str] = ()) -> None:
     """Write the configuration (the runtime notices) and the masquerading. Raises OSError with nft's complaint."""
     await _apply(masquerade_rules(pod_cidrs, cluster_cidrs))
-    _write(conf_dir / FILE_NAME, conflist(pod_cidrs))
+    _write(conf_dir / FILE_NAME, conflist(pod_cidrs, leases_dir))
     log.info("Pod network is set up", cidrs=",".join(pod_cidrs), config=str(conf_dir / FILE_NAME))
 
 

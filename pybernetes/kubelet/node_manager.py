@@ -195,7 +195,8 @@ class NodeManager:
         spec = self.node.get("spec") or {}
         cidrs = spec.get("podCIDRs") or ([spec["podCIDR"]] if spec.get("podCIDR") else [])
         if cidrs and cidrs != self._cni_done:
-            await cni.set_up(Path(self._configuration.cni_conf_dir), cidrs, self._configuration.cluster_cidrs)
+            leases = Path(self._configuration.root_dir, "cni")
+            await cni.set_up(Path(self._configuration.cni_conf_dir), leases, cidrs, self._configuration.cluster_cidrs)
             self._cni_done = list(cidrs)
 
     # The lease

@@ -304,7 +304,7 @@ def test_only_what_changed_of_a_status_is_written() -> None:
 
 
 def test_the_network_configuration_is_a_bridge_with_the_node_s_addresses() -> None:
-    document = json.loads(conflist(["10.244.1.0/24"]))
+    document = json.loads(conflist(["10.244.1.0/24"], Path("/leases")))
     bridge = document["plugins"][0]
     assert (bridge["bridge"], bridge["hairpinMode"], bridge["ipMasq"]) == ("cni0", True, False)
     assert bridge["ipam"]["ranges"] == [[{"subnet": "10.244.1.0/24"}]]
