@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from pybernetes.cli.failure import Failure
 from pybernetes.cli.layout import DATA_DIR, LOG_DIR, RUN_DIR, Layout
 from pybernetes.cli.processes import stop
 from pybernetes.machinery import log
-from pybernetes.machinery.clock import Clock, SystemClock
+from pybernetes.machinery.clock import Clock, SystemClock, parse_time
 from pybernetes.machinery.entropy import SystemEntropy
 from pybernetes.machinery.errors import StatusError
 from pybernetes.machinery.meta import condition
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 READY_TIMEOUT_S = 120.0
 POLL_S = 0.02
+WATCH_POLL_S = 0.5
+RESTARTS_MOST = 4  # of one component while the cluster starts
+NODE_LEASES = "kube-node-lease"
 STOP_GRACE_S = 10.0
 _STARTED = b"started"
 
@@ -73,10 +77,13 @@ def start(layout: Layout, clock: Clock, say: Say, node_ip: str = "", node_name: 
     running = state.load(layout.state_file)
     if running is not None:
         if running.supervisor.is_alive():
-            _wait_ready(layout, running.api, clock, say)
+            _wait_ready(layout, running.api, clock, say, since=None)
             return False
         # The supervisor was killed. Its components go with it; whoever lingers must not meet its successor.
         stop(running.processes(), STOP_GRACE_S, clock)
+        layout.containerd_socket.unlink(
+            missing_ok=True
+        )  # a killed one leaves it, and its being there means to us that one runs
     if os.geteuid() != 0:
         raise Failure(next(preflight.problems(())))
     address = ApiAddress(
@@ -89,9 +96,10 @@ def start(layout: Layout, clock: Clock, say: Say, node_ip: str = "", node_name: 
     found = list(preflight.problems(tcp_ports(address)))
     if found:
         raise Failure("\n       ".join(found))
+    since = clock.now()
     _prepare(layout, address, clock)
     _start_supervisor(layout, address)
-    _wait_ready(layout, address, clock, say)
+    _wait_ready(layout, address, clock, say, since=since)
     return True
 
 
@@ -156,11 +164,13 @@ def _supervise(layout: Layout, address: ApiAddress, writing: int) -> None:
         os._exit(code)
 
 
-def _wait_ready(layout: Layout, address: ApiAddress, clock: Clock, say: Say) -> None:
+def _wait_ready(layout: Layout, address: ApiAddress, clock: Clock, say: Say, *, since: datetime | None) -> None:
     import uvloop
 
     try:
-        uvloop.run(_until_ready(layout, address, clock, say))
+        uvloop.run(_until_ready(layout, address, clock, say, since))
+    except* Failure as failed:
+        raise failed.exceptions[0] from None
     except* StatusError as refused:
         raise Failure(f"The API server refused what a cluster needs: {refused.exceptions[0]}.") from refused
     except* TimeoutError as late:
@@ -170,7 +180,7 @@ def _wait_ready(layout: Layout, address: ApiAddress, clock: Clock, say: Say) -> 
         ) from late
 
 
-async def _until_ready(layout: Layout, address: ApiAddress, clock: Clock, say: Say) -> None:
+async def _until_ready(layout: Layout, address: ApiAddress, clock: Clock, say: Say, since: datetime | None) -> None:
     from pybernetes.cli import addons
     from pybernetes.client import kubeconfig
 
@@ -181,13 +191,16 @@ async def _until_ready(layout: Layout, address: ApiAddress, clock: Clock, say: S
 
     async with asyncio.timeout(READY_TIMEOUT_S), asyncio.TaskGroup() as group:
         group.create_task(_import_images(layout, reached))
+        watching = group.create_task(_fail_with_a_component(layout, clock))
         client = kubeconfig.connect(str(layout.admin_kubeconfig))
         try:
             await _until_api_ready(client, clock)
             reached("API server ready")
             await addons.ensure(client, address, (layout.pki / "bootstrap-token").read_text())
-            await _until_node_ready(client, address.node_name, clock)
+            await _until_node_ready(client, address.node_name, clock, since)
             reached("node Ready")
+            await _until_well(layout, clock)
+            watching.cancel()
         finally:
             await client.close()
 
@@ -200,16 +213,46 @@ async def _until_api_ready(client: Client, clock: Clock) -> None:
         await clock.sleep(POLL_S)
 
 
-async def _until_node_ready(client: Client, name: str, clock: Clock) -> None:
-    from pybernetes.machinery.resources import NODES
+async def _until_node_ready(client: Client, name: str, clock: Clock, since: datetime | None) -> None:
+    """`since`: the kubelet must have been heard of later than that; a node that was Ready before it stopped still says so."""
+    from pybernetes.machinery.resources import LEASES, NODES
 
     while True:
         with suppress(OSError, StatusError):
             node = await client.get(NODES, name)
             ready = condition(node.get("status", {}).get("conditions"), "Ready")
             if ready is not None and ready["status"] == "True":
-                return
+                if since is None:
+                    return
+                lease = await client.get(LEASES, name, NODE_LEASES)
+                if parse_time(lease["spec"]["renewTime"]) >= since:
+                    return
         await clock.sleep(POLL_S)
+
+
+async def _until_well(layout: Layout, clock: Clock) -> None:
+    """Until every component says that it is well: the proxy and the DNS know their Services then."""
+    from pybernetes.cli.status import health_of
+
+    while True:
+        running = state.load(layout.state_file)
+        components = running.components if running is not None else ()
+        if set(await asyncio.gather(*(asyncio.to_thread(health_of, each) for each in components))) == {"ok"}:
+            return
+        await clock.sleep(POLL_S)
+
+
+async def _fail_with_a_component(layout: Layout, clock: Clock) -> None:
+    """Raises `Failure` once a component has ended often enough to show that it will not run."""
+    before: dict[str, int] = {}
+    while True:
+        running = state.load(layout.state_file)
+        for each in running.components if running is not None else ():
+            if each.restarts - before.setdefault(each.name, each.restarts) >= RESTARTS_MOST:
+                raise Failure(
+                    f"The {each.name} ends as soon as it starts: `pyb logs {each.name}` tells why, `pyb down` cleans up."
+                )
+        await clock.sleep(WATCH_POLL_S)
 
 
 async def _import_images(layout: Layout, reached: Say) -> None:
