@@ -67,7 +67,7 @@ class Cluster:
         return run(PYB, verb, *self.directories, *words, **how)
 
     def up(self, **how: Any) -> Completed:
-        done = self.pyb("up", timeout_s=150, **how)  # it gives up after 120 s, saying why
+        done = self.pyb("up", timeout_s=150, **how)  # it gives up after 120 s, and says why
         self.state()
         return done
 

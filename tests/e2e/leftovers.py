@@ -22,7 +22,6 @@ def traces(scratch: Path) -> set[str]:
         *(f"network namespace {path.name}" for path in _entries("/run/netns")),
         *(f"nftables {line}" for line in _output("nft", "list", "tables")),
         *(f"cgroup {path}" for root in _entries("/sys/fs/cgroup") if (path := root / CGROUP_ROOT.lstrip("/")).exists()),
-        *(f"address lease {path}" for path in _entries("/var/lib/cni/networks")),
         *(f"network result {path}" for path in _entries("/var/lib/cni/results")),
         *(f"shim socket {path}" for path in _entries("/run/containerd/s")),
         *(f"container state {path}" for path in _entries("/run/containerd/runc/k8s.io")),
