@@ -41,12 +41,12 @@ Key: TypeAlias = tuple[str, str]  # namespace, name
 Objects: TypeAlias = list[Object]
 IndexFunction: TypeAlias = Callable[[Object], Iterable[str]]
 
-# As client-go's reflector: a watch lasts 5 to 10 minutes; failures back off from 0.8 s to 30 s, jittered.
+# As client-go's reflector: a watch lasts 5 to 10 minutes; failures back off to 30 s, jittered.
 WATCH_MIN_S = 300
 # A server that cannot be reached costs nothing to ask: it is asked again soon, then ever less often. One that answers with an
-# error is spared from the start (client-go's first pause).
+# error (a start not finished, say) is spared somewhat more.
 BACKOFF_FIRST_S = 0.05
-BACKOFF_ANSWERED_S = 0.8
+BACKOFF_ANSWERED_S = 0.2
 BACKOFF_MAX_S = 30.0
 BACKOFF_RESET_S = 120.0
 # A watch that the server ends at once is a failure, not a renewal.

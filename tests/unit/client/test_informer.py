@@ -85,9 +85,9 @@ async def test_expired_history_is_made_up_for_by_listing_again(api, informer, to
     ("fault", "first_s"),
     [
         (ConnectionFailed("refused"), 0.05),
-        (Response(403, {}), 0.8),
-        (Response(500, {}, b"boom"), 0.8),
-        (Response(200, {}, b"not JSON"), 0.8),
+        (Response(403, {}), 0.2),
+        (Response(500, {}, b"boom"), 0.2),
+        (Response(200, {}, b"not JSON"), 0.2),
     ],
 )
 async def test_failures_to_list_are_retried_with_growing_pauses(api, clock, informer, fault, first_s):
