@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pybernetes.apiserver.admission.interface import AdmissionRequest
-from pybernetes.apiserver.admission.webhooks import review
+from pybernetes.apiserver.admission.refusals import refusal
+from pybernetes.apiserver.admission.webhooks import conditions, review
 from pybernetes.apiserver.admission.webhooks.client import CallFailed, WebhookClient
-from pybernetes.apiserver.admission.webhooks.matching import Invocation, Versions
+from pybernetes.apiserver.admission.webhooks.conditions import ConditionsFailed
+from pybernetes.apiserver.admission.webhooks.hooks import Hook
+from pybernetes.apiserver.admission.webhooks.matching import Invocation, Versions, match
 from pybernetes.apiserver.admission.webhooks.review import Answer, InvalidReview
+from pybernetes.apiserver.registry.strategy import Reader
 from pybernetes.machinery.entropy import Entropy
 from pybernetes.machinery.log import logger
 from pybernetes.machinery.meta import Object
@@ -25,6 +29,25 @@ class Caller:
     client: WebhookClient
     versions: Versions
     entropy: Entropy
+
+    def invocation(self, hook: Hook, request: AdmissionRequest, reader: Reader) -> Invocation | None:
+        """How the hook is to be called; None if the request does not concern it.
+
+        Raises `NotFound` for a namespace that is not there, `Forbidden` where its conditions cannot be evaluated.
+        """
+        found = match(hook, request, reader, self.versions)
+        if found is None or not hook.match_conditions:
+            return found
+        obj = review.seen_as(request.object, request, found, self.versions)
+        old = review.seen_as(request.old_object, request, found, self.versions)
+        try:
+            holds = conditions.hold(hook, obj, old, review.described(request, found, self.versions))
+        except ConditionsFailed as error:
+            log.warning("Failed evaluating match conditions", webhook=hook.name, ignored=hook.ignores_failures, err=str(error))
+            if not hook.ignores_failures:
+                raise refusal(request, str(error)) from error
+            return None
+        return found if holds else None
 
     async def ask(
         self, request: AdmissionRequest, invocation: Invocation, obj: Object | None, old: Object | None, *, mutating: bool

@@ -13,7 +13,7 @@ from pybernetes.apiserver.admission.interface import AdmissionRequest, Operation
 from pybernetes.apiserver.admission.webhooks.hooks import Hook, Rule
 from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.apiserver.registry.strategy import Reader
-from pybernetes.machinery.errors import NotImplementedYet, StatusError, not_found
+from pybernetes.machinery.errors import StatusError, not_found
 from pybernetes.machinery.labels import Selector
 from pybernetes.machinery.meta import GroupVersionKind, Object, Resource, clone, labels_of
 from pybernetes.machinery.resources import NAMESPACES, SUBRESOURCES
@@ -95,7 +95,7 @@ def is_exempt(request: AdmissionRequest) -> bool:
 
 
 def match(hook: Hook, request: AdmissionRequest, reader: Reader, versions: Versions) -> Invocation | None:
-    """How `hook` is to be called for this request; None if it is not concerned.
+    """How `hook` is to be called for this request; None if it is not concerned. Its `matchConditions` are not looked at.
 
     Raises `NotFound` where it depends on a namespace that is not there.
     """
@@ -112,9 +112,6 @@ def match(hook: Hook, request: AdmissionRequest, reader: Reader, versions: Versi
         return None
     if missing is not None:
         raise missing
-    if hook.match_conditions:
-        # Answering as if they were not there could let pass what the hook is to refuse.
-        raise NotImplementedYet(f'admission webhook "{hook.name}" has matchConditions, which this server cannot evaluate yet')
     return invocation
 
 

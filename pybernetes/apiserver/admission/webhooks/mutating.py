@@ -14,7 +14,7 @@ import orjson
 from pybernetes.apiserver.admission.interface import AdmissionPlugin, AdmissionRequest, Reinvocation
 from pybernetes.apiserver.admission.webhooks.calls import Caller, HookFailed, fail_open
 from pybernetes.apiserver.admission.webhooks.hooks import HookSource
-from pybernetes.apiserver.admission.webhooks.matching import Invocation, is_exempt, match
+from pybernetes.apiserver.admission.webhooks.matching import Invocation, is_exempt
 from pybernetes.apiserver.admission.webhooks.review import internal, seen_as, unmodifiable
 from pybernetes.apiserver.registry.strategy import Reader
 from pybernetes.machinery import codec
@@ -60,7 +60,7 @@ class MutatingAdmissionWebhook(AdmissionPlugin):
             # A hook that did not match in the first round is not asked in the second, even if it would match now.
             if reinvocation.active and hook.uid not in rounds.again:
                 continue
-            invocation = match(hook, request, self._reader, self._caller.versions)
+            invocation = self._caller.invocation(hook, request, self._reader)
             if invocation is None:
                 continue
             suffix = f"round_{number}_index_{index}"

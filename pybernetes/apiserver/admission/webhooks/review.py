@@ -64,8 +64,13 @@ def question(
 ) -> tuple[str, Object]:
     """(version, the AdmissionReview to send); `obj` and `old` as `seen_as` the hook. Raises `InvalidReview`."""
     version = review_version(invocation.hook.review_versions)
+    asked = {"uid": uid, **described(request, invocation, versions), "object": obj, "oldObject": old}
+    return version, {"kind": "AdmissionReview", "apiVersion": f"{GROUP}/{version}", "request": asked}
+
+
+def described(request: AdmissionRequest, invocation: Invocation, versions: Versions) -> Object:
+    """The request without its objects: what a question says of it, and the variable `request` of conditions."""
     asked: Object = {
-        "uid": uid,
         "kind": _kind(invocation.kind),
         "resource": _resource(invocation.resource),
         "requestKind": _kind(versions.kind_of(request.resource, request.subresource)),
@@ -82,12 +87,10 @@ def question(
     asked |= {
         "operation": request.operation.value,
         "userInfo": user_info(request.user),
-        "object": obj,
-        "oldObject": old,
         "dryRun": request.dry_run,
         "options": request.options or None,
     }
-    return version, {"kind": "AdmissionReview", "apiVersion": f"{GROUP}/{version}", "request": asked}
+    return asked
 
 
 def user_info(user: User) -> Object:

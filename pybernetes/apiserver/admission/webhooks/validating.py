@@ -7,7 +7,7 @@ import asyncio
 from pybernetes.apiserver.admission.interface import AdmissionPlugin, AdmissionRequest
 from pybernetes.apiserver.admission.webhooks.calls import Caller, HookFailed, fail_open
 from pybernetes.apiserver.admission.webhooks.hooks import HookSource
-from pybernetes.apiserver.admission.webhooks.matching import Invocation, is_exempt, match
+from pybernetes.apiserver.admission.webhooks.matching import Invocation, is_exempt
 from pybernetes.apiserver.admission.webhooks.review import seen_as
 from pybernetes.apiserver.registry.strategy import Reader
 from pybernetes.machinery.errors import StatusError
@@ -26,7 +26,7 @@ class ValidatingAdmissionWebhook(AdmissionPlugin):
         hooks = self._source.current()
         if not hooks or is_exempt(request):
             return
-        found = [match(hook, request, self._reader, self._caller.versions) for hook in hooks]
+        found = [self._caller.invocation(hook, request, self._reader) for hook in hooks]
         invocations = [invocation for invocation in found if invocation is not None]
         if not invocations:
             return

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from pybernetes.apiserver.registry import checks, printing
 from pybernetes.apiserver.registry.strategy import AGE, NAME, Column, Strategy
@@ -14,6 +15,7 @@ from pybernetes.machinery.meta import Object, name_of
 from pybernetes.machinery.resources import MUTATING_WEBHOOK_CONFIGURATIONS, VALIDATING_WEBHOOK_CONFIGURATIONS
 
 _OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
+_CONDITIONS_MAX = 64
 _REVIEW_VERSIONS = frozenset(("v1", "v1beta1"))
 
 
@@ -78,7 +80,39 @@ def _validate_webhook(webhook: Object, path: str) -> Iterator[FieldError]:
         yield from checks.label_selector(webhook.get(field), f"{path}.{field}")
     for i, rule in enumerate(webhook.get("rules") or ()):
         yield from validate_rule(rule, f"{path}.rules[{i}]")
+    yield from validate_match_conditions(webhook.get("matchConditions") or (), path + ".matchConditions")
     yield from validate_client(webhook.get("clientConfig") or {}, path + ".clientConfig")
+
+
+def validate_match_conditions(conditions: Sequence[Object], path: str) -> Iterator[FieldError]:
+    if len(conditions) > _CONDITIONS_MAX:
+        yield FieldError.too_many(path, len(conditions), _CONDITIONS_MAX)
+        return
+    seen = set()
+    for i, condition in enumerate(conditions):
+        name, expression = condition.get("name", ""), condition.get("expression", "")
+        if not expression.strip():
+            yield FieldError.required(f"{path}[{i}].expression")
+        elif why := _compilation_error(expression):
+            yield FieldError.invalid(f"{path}[{i}].expression", expression, why)
+        if not name:
+            yield FieldError.required(f"{path}[{i}].name")
+        elif name in seen:
+            yield FieldError.duplicate(f"{path}[{i}].name", name)
+        else:
+            yield from checks.invalid_by(f"{path}[{i}].name", name, validation.label_key_errors)
+        seen.add(name)
+
+
+def _compilation_error(expression: str) -> str:
+    from pybernetes.apiserver.admission.webhooks.conditions import compiled
+    from pybernetes.machinery.cel import CompileError  # loaded by those who use conditions
+
+    try:
+        compiled(expression)
+    except CompileError as error:
+        return f"compilation failed: {error}"
+    return ""
 
 
 def validate_rule(rule: Object, path: str) -> Iterator[FieldError]:
@@ -106,6 +140,7 @@ def validate_client(config: Object, path: str) -> Iterator[FieldError]:
             scheme = url.partition("://")[0] if "://" in url else ""
             sentence = f"'https' is the only allowed URL scheme; desired format: https://host[/path], got {scheme!r}"
             yield FieldError.invalid(path + ".url", url, sentence.replace("'" + scheme + "'", f'"{scheme}"'))
+        yield from _validate_url(url, path + ".url")
         return
     assert service is not None
     for field in ("name", "namespace"):
@@ -115,6 +150,24 @@ def validate_client(config: Object, path: str) -> Iterator[FieldError]:
     if not 1 <= port <= 65535:
         sentence = "port is not valid: must be between 1 and 65535, inclusive"
         yield FieldError.invalid(path + ".service.port", port, sentence)
+
+
+def _validate_url(url: str, path: str) -> Iterator[FieldError]:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError as error:
+        yield FieldError.required(path, f"url must be a valid URL: {error}; desired format: https://host[/path]")
+        return
+    form = "desired format: https://host[/path]"
+    if not host:
+        yield FieldError.invalid(path, url, f"host must be specified; {form}")
+    if parts.username is not None:
+        yield FieldError.invalid(path, parts.netloc.rpartition("@")[0], "user information is not permitted in the URL")
+    if parts.fragment:
+        yield FieldError.invalid(path, parts.fragment, "fragments are not permitted in the URL")
+    if parts.query:
+        yield FieldError.invalid(path, parts.query, "query parameters are not permitted in the URL")
 
 
 def cells(configuration: Object, now: datetime) -> list[Any]:

@@ -262,3 +262,39 @@ async def test_a_hook_of_the_old_review_version_is_asked_in_it(server: Any, hook
     await configure("Validating", hooks.webhook("/old", admissionReviewVersions=["v2", "v1beta1", "v1"]))
     assert (await server.send("POST", MAPS, config_map())).status == 400
     assert hooks.asked[0][1]["apiVersion"] == "admission.k8s.io/v1beta1"
+
+
+async def test_conditions_decide_whether_a_hook_is_asked(server: Any, hooks: Any, configure: Any) -> None:
+    hooks.answers["/look"] = lambda _: ALLOW
+    conditions = [
+        {"name": "not-me", "expression": "request.userInfo.username != 'nobody'"},
+        {"name": "labelled", "expression": "'team' in object.metadata.?labels.orValue({})"},
+    ]
+    await configure("Validating", hooks.webhook("/look", matchConditions=conditions))
+    await server.ask("POST", MAPS, config_map("a"))
+    assert hooks.of("/look") == []
+    await server.ask("POST", MAPS, config_map("b", labels={"team": "x"}))
+    assert [asked["name"] for asked in hooks.of("/look")] == ["b"]
+
+
+async def test_conditions_that_fail_refuse_or_leave_the_hook_out(server: Any, hooks: Any, configure: Any) -> None:
+    hooks.answers["/look"] = lambda _: ALLOW
+    conditions = [{"name": "c", "expression": "object.data.none == 'x'"}]
+    await configure("Validating", hooks.webhook("/look", matchConditions=conditions), name="a")
+    answer = await server.ask("POST", MAPS, config_map())
+    assert answer["message"] == (
+        "configmaps \"c\" is forbidden: expression 'object.data.none == 'x'' resulted in error: no such key: none"
+    )
+    await server.ask("DELETE", "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/a")
+    await configure("Validating", hooks.webhook("/look", matchConditions=conditions, failurePolicy="Ignore"), name="b")
+    assert (await server.send("POST", MAPS, config_map())).status == 201
+    assert hooks.of("/look") == []
+
+
+async def test_a_condition_that_is_no_expression_is_invalid(server: Any, hooks: Any) -> None:
+    webhook = hooks.webhook("/look", matchConditions=[{"name": "c", "expression": "object.("}])
+    path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+    answer = await server.ask("POST", path, {"metadata": {"name": "x"}, "webhooks": [webhook]})
+    (cause,) = answer["details"]["causes"]
+    assert cause["field"] == "webhooks[0].matchConditions[0].expression"
+    assert "compilation failed" in cause["message"]
