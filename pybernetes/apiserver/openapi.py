@@ -86,7 +86,7 @@ class OpenApi:
 
     def serve_custom(self, custom: Sequence[CustomKind]) -> None:
         """The custom resources that there are, from now on."""
-        touched = {kind.resource.base_path for kind in (*self._custom, *custom)}
+        touched = {kind.resource.base_path for kind in set(self._custom) ^ set(custom)}  # the others' documents still hold
         self._custom = tuple(custom)
         for name in ("", "/v2", "/v3", *(f"/v3{path}" for path in touched)):
             self._documents.pop(f"/openapi{name}", None)
