@@ -17,7 +17,7 @@ from pybernetes.machinery.meta import GroupVersionKind
 class Call:
     """The request, what it asks for, who asks; `warnings` go out with the answer."""
 
-    __slots__ = ("clock", "entropy", "format", "info", "query", "request", "user", "warnings")
+    __slots__ = ("audit_annotations", "clock", "entropy", "format", "info", "query", "request", "user", "warnings")
 
     PLAIN: ClassVar[Format] = DEFAULT_FORMAT  # compare by identity: the fast path
 
@@ -31,6 +31,7 @@ class Call:
         self.clock = clock
         self.entropy = entropy
         self.warnings: list[str] = []
+        self.audit_annotations: dict[str, str] = {}  # what admission has to say to the audit log
         self.format: Format = DEFAULT_FORMAT
 
     def negotiate(self, gvk: GroupVersionKind) -> None:

@@ -93,7 +93,7 @@ class Proxy:
         options = connect_options(SUBRESOURCES[resource][info.subresource].gvk, call.request.query)
         request = AdmissionRequest(
             Operation.CONNECT, resource, info.subresource, info.namespace, info.name, call.user, options, None, {},
-            warnings=call.warnings,
+            warnings=call.warnings, audit_annotations=call.audit_annotations,
         )  # fmt: skip
         await self._admission.admit(request)
         await self._admission.validate(request)

@@ -292,6 +292,8 @@ class ApiServer:
         if not info.is_resource:
             return await self._serve_path(request, user)
         call = Call(request, info, query, user, self._clock, self._entropy)
+        if record is not None:
+            call.audit_annotations = record.annotations
         try:
             return await self._serve_resource(call)
         except StatusError as error:

@@ -62,7 +62,7 @@ class Record:
         self._verdict: Verdict | None = None
         self._user = User("")
         self._impersonated: User | None = None
-        self._annotations: dict[str, str] = {}
+        self.annotations: dict[str, str] = {}
 
     def identify(self, user: User, impersonated: User | None) -> None:
         """`user` is whose credentials they are; `impersonated` whom it acts as, if somebody else."""
@@ -71,8 +71,8 @@ class Record:
         self._log(REQUEST_RECEIVED)
 
     def authorized(self, allowed: bool, reason: str) -> None:
-        self._annotations["authorization.k8s.io/decision"] = "allow" if allowed else "forbid"
-        self._annotations["authorization.k8s.io/reason"] = reason
+        self.annotations["authorization.k8s.io/decision"] = "allow" if allowed else "forbid"
+        self.annotations["authorization.k8s.io/reason"] = reason
 
     def finish(self, response: Response) -> None:
         """Log what was answered; where that is a stream, when it ends."""
@@ -119,8 +119,8 @@ class Record:
                 event["responseObject"] = _trimmed(answered, verdict)
         event["requestReceivedTimestamp"] = rfc3339_micro(self._received)
         event["stageTimestamp"] = rfc3339_micro(self._auditor.clock.now())
-        if self._annotations:
-            event["annotations"] = dict(self._annotations)
+        if self.annotations:
+            event["annotations"] = dict(self.annotations)
         self._auditor.write(event)
 
 

@@ -83,8 +83,10 @@ class Deletes:
         head = kind.list_head + orjson.dumps({"resourceVersion": str(found.revision)}) + b',"items":['
         return rendering.respond(200, head + b",".join(kind.item(entry) for entry in items) + b"]}", call.warnings)
 
-    async def delete_key(self, call: Call, kind: Kind, key: str, options: Object) -> tuple[Entry, bool]:
-        """(the object as it is now or last was, whether it is gone)."""
+    async def delete_key(
+        self, call: Call, kind: Kind, key: str, options: Object, *, admitted: bool = False
+    ) -> tuple[Entry, bool]:
+        """(the object as it is now or last was, whether it is gone). `admitted`: admission has been asked already."""
         name = kind.names(key)[1]
         unguarded = not (options.get("preconditions") or {}).get("resourceVersion")
         for _ in range(CONFLICT_TRIES):
@@ -92,7 +94,7 @@ class Deletes:
             if current is None:
                 raise kind.not_found(name)
             try:
-                return await whole(kind.strategy, self._delete_once(call, kind, current, options))
+                return await whole(kind.strategy, self._delete_once(call, kind, current, options, admitted))
             except Mismatch as error:
                 if error.current is None:
                     raise kind.not_found(name) from error
@@ -101,7 +103,7 @@ class Deletes:
                 await self._image.reached(error.current.mod_revision)
         raise kind.conflict(name)
 
-    async def _delete_once(self, call: Call, kind: Kind, current: Entry, options: Object) -> tuple[Entry, bool]:
+    async def _delete_once(self, call: Call, kind: Kind, current: Entry, options: Object, admitted: bool) -> tuple[Entry, bool]:
         old = kind.object(current)
         namespace, name = kind.names(current.key)
         check_preconditions(kind, old, options)
@@ -110,9 +112,11 @@ class Deletes:
         request = AdmissionRequest(
             Operation.DELETE, kind.resource, "", namespace, name, call.user, None, old,
             {"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1", **options}, dry_run, call.warnings,
+            call.audit_annotations,
         )  # fmt: skip
-        await self._admission.admit(request)
-        await self._admission.validate(request)
+        if not admitted:
+            await self._admission.admit(request)
+            await self._admission.validate(request)
         marked = mark(kind, old, options, context)
         if marked is None:
             revision = current.mod_revision

@@ -15,7 +15,7 @@ from pybernetes.apiserver.registry import decoding, metadata, ownership, renderi
 from pybernetes.apiserver.registry.deleting import Deletes, check_preconditions
 from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.apiserver.registry.strategy import ScalePaths
-from pybernetes.apiserver.registry.writing import CONFLICT_TRIES, Writes
+from pybernetes.apiserver.registry.writing import CONFLICT_TRIES, View, Writes
 from pybernetes.machinery import labels
 from pybernetes.machinery.clock import rfc3339
 from pybernetes.machinery.errors import (
@@ -91,7 +91,7 @@ class Subresources:
         else:
             change = _rescaled(kind, _scale_patcher(call, kind), paths)
         await self._image.current()
-        entry = await self._writes.change(call, kind, change, "", track)
+        entry = await self._writes.change(call, kind, change, "", track, _view_of_scale(paths))
         return rendering.respond_object(200, _as_scale(kind.object(entry), paths), call.format, call.warnings)
 
     # binding
@@ -114,7 +114,7 @@ class Subresources:
             raise invalid("", "Binding", name, errors)
         request = AdmissionRequest(
             Operation.CREATE, PODS, "binding", call.info.namespace, name, call.user, binding, None,
-            {"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1"}, call.dry_run, call.warnings,
+            {"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1"}, call.dry_run, call.warnings, call.audit_annotations,
         )  # fmt: skip
         await self._writes.admission.admit(request)
         await self._writes.admission.validate(request)
@@ -155,9 +155,17 @@ class Subresources:
         if entry is None:
             raise kind.not_found(call.info.name)
         pod = kind.object(entry)
+        dry_run = call.dry_run or bool(options.get("dryRun"))
+        seen: Object = {"kind": _EVICTION.kind, "apiVersion": _EVICTION.api_version, **eviction}
+        request = AdmissionRequest(
+            Operation.CREATE, PODS, "eviction", call.info.namespace, call.info.name, call.user, seen, None,
+            {"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1"}, dry_run, call.warnings, call.audit_annotations,
+        )  # fmt: skip
+        await self._writes.admission.admit(request)
+        await self._writes.admission.validate(request)
         if _counts_as_available(pod):
-            await self._spend_budget(call, pod, dry_run=call.dry_run or bool(options.get("dryRun")))
-        await self._deletes.delete_key(call, kind, entry.key, options)
+            await self._spend_budget(call, pod, dry_run=dry_run)
+        await self._deletes.delete_key(call, kind, entry.key, options, admitted=True)
         return rendering.respond_object(201, SUCCESS, call.format, call.warnings)
 
     async def _spend_budget(self, call: Call, pod: Object, *, dry_run: bool) -> None:
@@ -316,6 +324,13 @@ def _rescaled(kind: Kind, wanted: Callable[[Object], Object], paths: ScalePaths)
         return obj
 
     return change
+
+
+def _view_of_scale(paths: ScalePaths) -> View:
+    def take(obj: Object, scale: Object) -> None:
+        paths.set_replicas(obj, (scale.get("spec") or {}).get("replicas", 0))
+
+    return View("scale", lambda obj: _as_scale(obj, paths), take)
 
 
 def _applied_scale(call: Call, kind: Kind, paths: ScalePaths) -> Callable[[Object], Object]:

@@ -8,6 +8,7 @@ is tried again when somebody else wrote in between, and so is an update that nam
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pybernetes.apiserver.admission.chain import Chain
@@ -33,6 +34,17 @@ _CREATE_DROPS = "resourceVersion should not be set on objects to be created"
 
 # From the current object (fresh) to the wanted one; raises `StatusError`.
 Change = Callable[[Object], Object]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How admission sees an object that is written through a subresource of another kind (`/scale`)."""
+
+    subresource: str
+    show: Callable[[Object], Object]
+    take: Callable[[Object, Object], None]  # (object, view): put what admission made of the view into the object
+
+
 # (call, verb): raises `Forbidden` unless the user may do that, too, to what the request names.
 Authorize = Callable[[Call, str], Awaitable[None]]
 # (kind, new, old, user): raises `Forbidden` where a role or binding would grant more than the user holds.
@@ -93,7 +105,7 @@ class Writes:
             entries = ownership.created(call, kind, obj)
         request = AdmissionRequest(
             Operation.CREATE, kind.resource, "", info.namespace, obj["metadata"].get("name", ""), call.user, obj, None,
-            _options("CreateOptions", call), call.dry_run, call.warnings,
+            _options("CreateOptions", call), call.dry_run, call.warnings, call.audit_annotations,
         )  # fmt: skip
         if base:
             # Named before admission, so that plugins see the name (upstream since 1.32); tried again if it is taken.
@@ -181,7 +193,15 @@ class Writes:
         new["metadata"].pop("resourceVersion", None)
         return await self.create_object(call, kind, new, new["metadata"].pop("managedFields", ()))
 
-    async def change(self, call: Call, kind: Kind, change: Change, subresource: str = "", track: Track | None = None) -> Entry:
+    async def change(
+        self,
+        call: Call,
+        kind: Kind,
+        change: Change,
+        subresource: str = "",
+        track: Track | None = None,
+        view: View | None = None,
+    ) -> Entry:
         """Read, change, write; again if the object was written in between and the wanted one names no version.
 
         Raises `NotFound`, `Conflict`, `Invalid`, and whatever `change` or admission raise.
@@ -194,14 +214,16 @@ class Writes:
             if current is None:
                 raise kind.not_found(info.name)
             try:
-                return await whole(kind.strategy, self._update(call, kind, current, change, subresource, track))
+                return await whole(kind.strategy, self._update(call, kind, current, change, subresource, track, view))
             except Mismatch as error:
                 if error.current is None:
                     raise kind.not_found(info.name) from error
                 await self.image.reached(error.current.mod_revision)
         raise kind.conflict(info.name)
 
-    async def _update(self, call: Call, kind: Kind, current: Entry, change: Change, subresource: str, track: Track) -> Entry:
+    async def _update(
+        self, call: Call, kind: Kind, current: Entry, change: Change, subresource: str, track: Track, view: View | None
+    ) -> Entry:
         old = kind.object(current)
         new = change(kind.object(current))
         _check_preconditions(kind, new, old, replaces=call.request.method == "PUT")
@@ -215,12 +237,17 @@ class Writes:
         if entries:
             new["metadata"]["managedFields"] = entries
         context = self.context(call)
+        seen, seen_before = (new, old) if view is None else (view.show(new), view.show(old))
         request = AdmissionRequest(
-            Operation.UPDATE, kind.resource, subresource, call.info.namespace, call.info.name, call.user, new, old,
-            _options("UpdateOptions", call), call.dry_run, call.warnings,
+            Operation.UPDATE, kind.resource, view.subresource if view else subresource, call.info.namespace, call.info.name,
+            call.user, seen, seen_before, _options("UpdateOptions", call), call.dry_run, call.warnings,
+            call.audit_annotations,
         )  # fmt: skip
         await self.admission.admit(request)
-        new = _given(request)
+        if view is None:
+            new = _given(request)
+        else:
+            view.take(new, _given(request))
         metadata.carry_over(new, old)
         await self._check_grant(kind, new, old, call.user)
         errors += metadata.validate_update(new, old)
@@ -228,6 +255,8 @@ class Writes:
         if errors:
             raise invalid(kind.resource.group, kind.resource.kind, call.info.name, errors)
         call.warnings[before:] = dict.fromkeys([*call.warnings[before:], *strategy.warnings(new, old)])
+        if view is not None:
+            request.object = view.show(new)
         await self.admission.validate(request)
         kind.schema.conform(new)
         is_same = ownership.settle(kind, new, old, entries)

@@ -298,3 +298,39 @@ async def test_a_condition_that_is_no_expression_is_invalid(server: Any, hooks: 
     (cause,) = answer["details"]["causes"]
     assert cause["field"] == "webhooks[0].matchConditions[0].expression"
     assert "compilation failed" in cause["message"]
+
+
+async def test_scaling_shows_hooks_a_scale(server: Any, hooks: Any, configure: Any) -> None:
+    hooks.answers["/scale"] = lambda request: (
+        patch({"op": "replace", "path": "/spec/replicas", "value": 4}) if request["object"]["spec"]["replicas"] > 4 else ALLOW
+    )
+    rule = {"operations": ["UPDATE"], "apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["deployments/scale"]}
+    await configure("Mutating", hooks.webhook("/scale", rules=[rule]))
+    labels = {"app": "a"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    path = "/apis/apps/v1/namespaces/default/deployments"
+    await server.ask(
+        "POST", path, {"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": labels}, "template": template}}
+    )
+    merge = {"content_type": "application/merge-patch+json"}
+    scaled = await server.ask("PATCH", f"{path}/d/scale", {"spec": {"replicas": 9}}, **merge)
+    assert scaled["spec"]["replicas"] == 4
+    (asked,) = hooks.of("/scale")
+    assert asked["kind"] == {"group": "autoscaling", "version": "v1", "kind": "Scale"}
+    assert asked["subResource"] == "scale" and asked["resource"]["resource"] == "deployments"
+    assert asked["oldObject"]["spec"]["replicas"] == 1
+
+
+async def test_an_eviction_is_shown_as_such_and_not_as_a_deletion(server: Any, hooks: Any, configure: Any) -> None:
+    hooks.answers["/evict"] = lambda _: {"allowed": False, "status": {"message": "stay", "code": 403}}
+    rule = {"operations": ["*"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods", "pods/eviction"]}
+    pods = "/api/v1/namespaces/default/pods"
+    await server.ask("POST", pods, {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
+    await configure("Validating", hooks.webhook("/evict", rules=[rule]))
+    answer = await server.ask("POST", f"{pods}/p/eviction", {"metadata": {"name": "p"}})
+    assert answer["message"] == 'admission webhook "evict.hooks.example.com" denied the request: stay'
+    (asked,) = hooks.of("/evict")
+    assert (asked["operation"], asked["subResource"], asked["kind"]["kind"]) == ("CREATE", "eviction", "Eviction")
+    hooks.answers["/evict"] = lambda _: ALLOW
+    assert (await server.send("POST", f"{pods}/p/eviction", {"metadata": {"name": "p"}})).status == 201
+    assert [asked["operation"] for asked in hooks.of("/evict")] == ["CREATE", "CREATE"]
