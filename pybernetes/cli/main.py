@@ -24,11 +24,16 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("kubelet", "kubelet", "Run the node agent alone."),
     ("proxy", "proxy", "Run the service proxy alone."),
     ("dns", "dns", "Run the cluster DNS alone."),
+    ("etcd", "etcd", "Serve a store as etcd does."),
 )
 
 
 class LazyGroup(click.Group):
     """A group that knows its commands by name and imports only the one that runs: start time is a feature."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # Upstream's flag parser takes `-v=4` too, and that is how people write it.
+        return super().parse_args(ctx, [f"-{arg}" if arg.startswith("-v=") else arg for arg in args])
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [name for name, _, _ in COMMANDS]
