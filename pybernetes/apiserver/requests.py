@@ -60,7 +60,8 @@ def integer(query: Mapping[str, str], name: str) -> int | None:
 def parse_target(request: Request, query: Mapping[str, str]) -> RequestInfo:
     """The request's attributes (upstream's rules, the old `/watch/` prefix included)."""
     path, method = request.path, request.method
-    parts = [unquote(part) if "%" in part else part for part in path.strip("/").split("/")]
+    # Decoded first and split then, as upstream: an encoded slash separates, and can never be part of a name.
+    parts = (unquote(path) if "%" in path else path).strip("/").split("/")
     if parts[0] == "api":
         group, skip = "", 2
     elif parts[0] == "apis":
@@ -98,6 +99,15 @@ def parse_target(request: Request, query: Mapping[str, str]) -> RequestInfo:
         # A watch on one object, as old clients ask for it.
         verb, field_selector = "watch", f"metadata.name={name}"
     return RequestInfo(verb, path, True, group, version, resource, subresource, namespace, name, label_selector, field_selector)
+
+
+def check_name(info: RequestInfo) -> None:
+    """Names which could be taken for a path. Raises `BadRequest`."""
+    name = info.name
+    if name in (".", ".."):
+        raise BadRequest(f'Name parameter invalid: "{name}": may not be \'{name}\'')
+    if "%" in name:
+        raise BadRequest(f'Name parameter invalid: "{name}": may not contain \'%\'')
 
 
 def _selected_name(field_selector: str) -> str:

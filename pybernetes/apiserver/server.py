@@ -328,6 +328,8 @@ class ApiServer:
         kind = self.kinds.get(resource)
         if kind is None:
             raise _not_allowed()
+        if info.name:
+            requests.check_name(info)
         if resource.namespaced != bool(info.namespace) and not _may_span(resource, info):
             raise _unknown_path()
         if isinstance(kind, CustomKind):

@@ -1,7 +1,7 @@
 """HPACK header blocks as requests and answers have them (RFC 7541; RFC 9113, section 8). No I/O.
 
 Reading is the `hpack` library's, with a memory of blocks: a client that asks again sends the same block again, which means the
-same until the table changes. Writing uses the static table alone: no state, so that an encoded field can be remembered for good.
+same until the table changes. Writing uses the static table alone, so that an encoded field can be remembered for good.
 """
 
 from __future__ import annotations

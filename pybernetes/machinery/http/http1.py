@@ -30,6 +30,7 @@ from pybernetes.machinery.log import logger
 
 log = logger("http")
 
+LINGER_S = 0.5  # between a refusal and the end of the connection
 PIPELINE_LIMIT = 16  # requests parsed ahead of the one being served
 UPGRADED_BUFFER_BYTES = 256 * 1024
 
@@ -51,6 +52,7 @@ class Http1Connection(asyncio.Protocol):
         "_can_write",
         "_closing",
         "_expects_continue",
+        "_fields_size",
         "_head_size",
         "_headers",
         "_in_head",
@@ -60,10 +62,10 @@ class Http1Connection(asyncio.Protocol):
         "_peer_certificate",
         "_raw",
         "_reading_paused",
+        "_refusal",
         "_requests",
         "_server",
         "_streaming",
-        "_too_large",
         "_transport",
         "_upgraded",
         "_url",
@@ -85,7 +87,7 @@ class Http1Connection(asyncio.Protocol):
         self._streaming = False
         self._reading_paused = False
         self._closing = False  # the peer is gone, or we are about to go
-        self._too_large = False
+        self._refusal: bytes | None = None  # what is wrong with the request that comes last
         self._peer_certificate: bytes | None = None
         self._peer = ""
         self._blocked_since = NEVER  # when the send buffer filled up
@@ -97,7 +99,8 @@ class Http1Connection(asyncio.Protocol):
         self._url = b""
         self._headers: dict[str, str] = {}
         self._in_head = True
-        self._head_size = 0
+        self._head_size = 0  # as far as it has come
+        self._fields_size = 0
         self._body: bytes | bytearray = b""
         self._body_size = 0
         self._expects_continue = False
@@ -129,6 +132,8 @@ class Http1Connection(asyncio.Protocol):
         if self._upgraded:
             self._take_raw(data)
             return
+        if self._refusal is not None:
+            return
         if self._in_head:
             self._head_size += len(data)
         try:
@@ -140,7 +145,7 @@ class Http1Connection(asyncio.Protocol):
             self._upgraded = True
             self._take_raw(data[upgrade.args[0] :])
         except httptools.HttpParserError:
-            if not self._closing and not self._too_large:
+            if not self._closing:
                 self._refuse(400, b"400 Bad Request", "text/plain; charset=utf-8")
 
     def eof_received(self) -> bool:
@@ -173,12 +178,26 @@ class Http1Connection(asyncio.Protocol):
         key = name.decode("latin-1").lower()
         text = value.decode("latin-1")
         headers = self._headers
+        self._fields_size += len(key) + len(text)
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
         if key == "expect" and text.lower() == "100-continue":
             self._expects_continue = True
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        version, host = self._parser.get_http_version(), self._headers.get("host")
+        if version not in ("1.0", "1.1"):
+            self._refuse(400, b"400 Bad Request: malformed HTTP version", "text/plain; charset=utf-8")
+            return
+        if host is None and version == "1.1":
+            self._refuse(400, b"400 Bad Request: missing required Host header", "text/plain; charset=utf-8")
+            return
+        if host is not None and "," in host:
+            self._refuse(400, b"400 Bad Request: too many Host headers", "text/plain; charset=utf-8")
+            return
+        if self._fields_size + len(self._url) > HEAD_LIMIT_BYTES:  # came in one piece
+            self._refuse(431, b"431 Request Header Fields Too Large", "text/plain; charset=utf-8")
+            return
         self.deadline = self._server.monotonic() + BODY_TIMEOUT_S
         announced = self._headers.get("content-length", "")
         if announced.isdigit() and int(announced) > self._server.body_limit:
@@ -190,7 +209,7 @@ class Http1Connection(asyncio.Protocol):
         self._body_size += len(data)
         if self._body_size > self._server.body_limit:
             self._refuse_body()
-        elif not self._closing:
+        elif not self._closing and self._refusal is None:
             if self._body:  # not a list of parts: chunks may be of one byte each
                 self._body = self._body if isinstance(self._body, bytearray) else bytearray(self._body)
                 self._body += data
@@ -198,7 +217,7 @@ class Http1Connection(asyncio.Protocol):
                 self._body = data
 
     def on_message_complete(self) -> None:
-        if self._closing:
+        if self._closing or self._refusal is not None:
             return
         path, _, query = self._url.decode("latin-1").partition("?")
         if not path.startswith("/") and "://" in path:  # absolute form, as sent to proxies
@@ -217,22 +236,21 @@ class Http1Connection(asyncio.Protocol):
         self._notify()
 
     def _refuse_body(self) -> None:
-        if self._too_large:
-            return
         import orjson
 
-        self._too_large = True
         error = RequestEntityTooLarge(f"Request entity too large: limit is {self._server.body_limit}")
         self._refuse(413, orjson.dumps(error.status), "application/json")
 
     def _refuse(self, status: int, body: bytes, content_type: str) -> None:
-        """Answer what cannot be read, and leave: the rest of the stream has no meaning."""
-        self._closing = True
-        self._transport.write(
+        """Answer what cannot be read, after what was asked before it, and leave: the rest of the stream has no meaning."""
+        if self._refusal is not None:
+            return
+        self.deadline = NEVER
+        self._refusal = (
             _status_line(status) + f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
             "Connection: close\r\n\r\n".encode() + body
         )  # fmt: skip
-        self._transport.close()
+        self._notify()
 
     # Raw bytes after an upgrade (`Upgradable`)
 
@@ -312,6 +330,13 @@ class Http1Connection(asyncio.Protocol):
         try:
             while not self._closing:
                 if not self._requests:
+                    if self._refusal is not None:
+                        self._transport.write(self._refusal)
+                        # Closing with bytes unread resets the connection, and the answer may be lost with it.
+                        if self._transport.can_write_eof():
+                            self._transport.write_eof()
+                        await asyncio.sleep(LINGER_S)
+                        return
                     await self._wait()
                     continue
                 request, keep = self._requests.popleft()
