@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from hpack import Decoder, HPACKError, OversizedHeaderListError
 
 from pybernetes.machinery.http.frames import Code, ConnectionFailure, StreamFailure
+from pybernetes.machinery.http.messages import Response
 
 REMEMBERED_BLOCKS: Final = 32  # per connection, of at most this many bytes each:
 REMEMBERED_BLOCK_BYTES: Final = 2048
@@ -176,3 +177,12 @@ def _integer(number: int, prefix: int) -> bytes:
         number >>= 7
     out.append(number)
     return bytes(out)
+
+
+def response(answer: Response, length: int, date: str) -> bytes:
+    """The block of an answer; a negative length: it is not known."""
+    parts = [status(answer.status), field("date", date)]
+    parts += [field(name, value) for name, value in answer.headers.items()]
+    if length >= 0:
+        parts.append(content_length(length))
+    return b"".join(parts)

@@ -33,6 +33,7 @@ from pybernetes.machinery.http.connections import (
     answer,
 )
 from pybernetes.machinery.http.frames import ACK, END_HEADERS, END_STREAM, Code, ConnectionFailure, Frame, StreamFailure
+from pybernetes.machinery.http.http2_stream import Stream
 from pybernetes.machinery.http.messages import Request, Response
 from pybernetes.machinery.log import logger
 
@@ -51,28 +52,6 @@ REFUSAL_PAUSE_S: Final = 0.2  # between an early answer and the reset of its str
 LINGER_S: Final = 5.0  # for the farewell of a connection that failed
 
 
-class _Stream:
-    __slots__ = (
-        "body", "deadline", "granted", "head", "id", "received", "size", "streaming", "task", "waiting_since", "wake", "whole",
-        "window",
-    )  # fmt: skip
-
-    def __init__(self, stream_id: int, head: header_blocks.Head, window: int, deadline: float) -> None:
-        self.id = stream_id
-        self.head = head
-        self.window = window  # what the client takes
-        self.body: bytes | bytearray = b""
-        self.size = 0
-        self.received = 0  # bytes that count against `granted`: padding is among them
-        self.granted = frames.WINDOW_DEFAULT
-        self.whole = False  # the request has come
-        self.deadline = deadline  # for the body
-        self.task: asyncio.Task[None] | None = None
-        self.streaming = False
-        self.wake: asyncio.Future[None] | None = None  # set while it cannot send
-        self.waiting_since = NEVER
-
-
 class Http2Connection(asyncio.Protocol):
     """One client. `_streams` holds those it waits on; `_tasks` also the handlers of streams that it has reset."""
 
@@ -82,7 +61,7 @@ class Http2Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, None)
         self._frames = frames.Frames()
         self._heads = header_blocks.HeadReader(HEAD_LIMIT_BYTES)
-        self._streams: dict[int, _Stream] = {}
+        self._streams: dict[int, Stream] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_id = 0
         self._reset: deque[int] = deque(maxlen=RESET_REMEMBERED)
@@ -94,8 +73,8 @@ class Http2Connection(asyncio.Protocol):
         self._initial_window = frames.WINDOW_DEFAULT
         self._frame_size = frames.FRAME_SIZE_MAX  # of what the client takes
         self._owed = 0  # bytes received and not yet given back to the connection's window
-        self._large: dict[int, _Stream] = {}  # streams that may send a large body
-        self._queued: dict[int, _Stream] = {}  # streams that would
+        self._large: dict[int, Stream] = {}  # streams that may send a large body
+        self._queued: dict[int, Stream] = {}  # streams that would
         self._allowance = float(ALLOWANCE)
         self._allowance_at = 0.0
         self._out: list[bytes] = []
@@ -247,7 +226,7 @@ class Http2Connection(asyncio.Protocol):
         stream.window += increment
         if not increment or stream.window > frames.WINDOW_MAX:
             raise StreamFailure(Code.FLOW_CONTROL_ERROR if increment else Code.PROTOCOL_ERROR, "bad window")
-        _wake(stream)
+        stream.resume()
 
     def _check_not_idle(self, stream_id: int) -> None:
         if not stream_id or stream_id > self._last_id or not stream_id & 1:
@@ -303,7 +282,7 @@ class Http2Connection(asyncio.Protocol):
         if len(self._tasks) >= STREAMS_MAX or len(self._streams) >= STREAMS_MAX:
             raise StreamFailure(Code.REFUSED_STREAM, "too many streams")
         whole = bool(frame.flags & END_STREAM)
-        stream = _Stream(stream_id, head, self._initial_window, NEVER if whole else self._server.monotonic() + BODY_TIMEOUT_S)
+        stream = Stream(stream_id, head, self._initial_window, NEVER if whole else self._server.monotonic() + BODY_TIMEOUT_S)
         self._streams[stream_id] = stream
         self._deadline = NEVER
         announced = head.headers.get("content-length")
@@ -358,13 +337,13 @@ class Http2Connection(asyncio.Protocol):
             stream.granted += more
             self._write(frames.window_update(stream_id, more))
 
-    def _body_ended(self, stream: _Stream) -> None:
+    def _body_ended(self, stream: Stream) -> None:
         stream.deadline = NEVER
         self._queued.pop(stream.id, None)
         if self._large.pop(stream.id, None) is not None:
             self._grant()
 
-    def _request_whole(self, stream: _Stream) -> None:
+    def _request_whole(self, stream: Stream) -> None:
         stream.whole = True
         self._body_ended(stream)
         method, path, query, headers = stream.head
@@ -378,10 +357,10 @@ class Http2Connection(asyncio.Protocol):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _refuse_body(self, stream: _Stream) -> None:
+    def _refuse_body(self, stream: Stream) -> None:
         error = RequestEntityTooLarge(f"Request entity too large: limit is {self._server.body_limit}")
         body = orjson.dumps(error.status)
-        head = self._head(Response(413, {"Content-Type": "application/json"}), len(body))
+        head = header_blocks.response(Response(413, {"Content-Type": "application/json"}), len(body), self._server.date())
         self._write(
             frames.frame(frames.HEADERS, END_HEADERS, stream.id, head)
             + frames.frame(frames.DATA, END_STREAM, stream.id, body)  # a few bytes: no window is smaller by intent
@@ -393,7 +372,7 @@ class Http2Connection(asyncio.Protocol):
 
     # Answers
 
-    async def _serve(self, stream: _Stream, request: Request) -> None:
+    async def _serve(self, stream: Stream, request: Request) -> None:
         try:
             response = await answer(self._server.handler, request)
             await self._respond(stream, request, response)
@@ -406,15 +385,15 @@ class Http2Connection(asyncio.Protocol):
         finally:
             self._finished(stream)
 
-    def _gone(self, stream: _Stream) -> bool:
+    def _gone(self, stream: Stream) -> bool:
         return self._closing or self._streams.get(stream.id) is not stream
 
-    async def _respond(self, stream: _Stream, request: Request, response: Response) -> None:
+    async def _respond(self, stream: Stream, request: Request, response: Response) -> None:
         body = response.body
         if isinstance(body, bytes):
             if self._gone(stream):
                 return
-            head = self._head(response, len(body))
+            head = header_blocks.response(response, len(body), self._server.date())
             size = len(body)
             if not size or request.method == "HEAD":
                 self._write(frames.frame(frames.HEADERS, END_HEADERS | END_STREAM, stream.id, head))
@@ -430,7 +409,7 @@ class Http2Connection(asyncio.Protocol):
             return
         await self._stream(stream, request, response, body)
 
-    async def _stream(self, stream: _Stream, request: Request, response: Response, body: AsyncIterator[bytes]) -> None:
+    async def _stream(self, stream: Stream, request: Request, response: Response, body: AsyncIterator[bytes]) -> None:
         code: Code | None = None
         ended = False
         stream.streaming = True
@@ -438,7 +417,7 @@ class Http2Connection(asyncio.Protocol):
             if self._gone(stream):
                 return
             ended = request.method == "HEAD"
-            head = self._head(response, -1)
+            head = header_blocks.response(response, -1, self._server.date())
             self._write(frames.frame(frames.HEADERS, END_HEADERS | (END_STREAM if ended else 0), stream.id, head))
             if not ended:
                 async for chunk in body:
@@ -463,7 +442,7 @@ class Http2Connection(asyncio.Protocol):
         elif not ended:
             self._write(frames.frame(frames.DATA, END_STREAM, stream.id))
 
-    async def _send(self, stream: _Stream, data: bytes, flags: int) -> None:
+    async def _send(self, stream: Stream, data: bytes, flags: int) -> None:
         """DATA frames as the windows and the socket allow. Raises ConnectionResetError once nobody wants them."""
         position, end = 0, len(data)
         turn = TURN_BYTES
@@ -487,7 +466,7 @@ class Http2Connection(asyncio.Protocol):
                 turn = TURN_BYTES
                 await asyncio.sleep(0)
 
-    async def _may_send(self, stream: _Stream) -> None:
+    async def _may_send(self, stream: Stream) -> None:
         stream.wake = self._loop.create_future()
         stream.waiting_since = self._server.monotonic()
         try:
@@ -498,20 +477,11 @@ class Http2Connection(asyncio.Protocol):
 
     def _wake_senders(self) -> None:
         for stream in self._streams.values():
-            if stream.wake is not None:
-                _wake(stream)
-
-    def _head(self, response: Response, length: int) -> bytes:
-        field = header_blocks.field
-        parts = [header_blocks.status(response.status), field("date", self._server.date())]
-        parts += [field(name, value) for name, value in response.headers.items()]
-        if length >= 0:
-            parts.append(header_blocks.content_length(length))
-        return b"".join(parts)
+            stream.resume()
 
     # Ends
 
-    def _finished(self, stream: _Stream) -> None:
+    def _finished(self, stream: Stream) -> None:
         """The answer is sent, or there will be none."""
         if self._streams.get(stream.id) is stream:
             del self._streams[stream.id]
@@ -536,7 +506,7 @@ class Http2Connection(asyncio.Protocol):
         # As over HTTP/1.1: a stream ends at once, anything else is finished and nobody is told.
         if stream.streaming and stream.task is not None:
             stream.task.cancel()
-        _wake(stream)
+        stream.resume()
         self._rest()
 
     def _reset_stream(self, stream_id: int, code: Code) -> None:
@@ -567,7 +537,7 @@ class Http2Connection(asyncio.Protocol):
         for stream in self._streams.values():
             if stream.streaming and stream.task is not None:
                 stream.task.cancel()
-            _wake(stream)
+            stream.resume()
 
     # The server's view (`Connection`)
 
@@ -621,8 +591,3 @@ class Http2Connection(asyncio.Protocol):
         if self._out and not self._transport.is_closing():
             out, self._out, self._out_size = self._out, [], 0
             self._transport.write(out[0] if len(out) == 1 else b"".join(out))
-
-
-def _wake(stream: _Stream) -> None:
-    if stream.wake is not None and not stream.wake.done():
-        stream.wake.set_result(None)

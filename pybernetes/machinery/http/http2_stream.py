@@ -1,0 +1,37 @@
+"""The state of one HTTP/2 stream; what happens to it is in `http2`."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pybernetes.machinery.http import frames, header_blocks
+from pybernetes.machinery.http.connections import NEVER
+
+
+class Stream:
+    """One request and its answer, with what flow control and the clock hold against it."""
+
+    __slots__ = (
+        "body", "deadline", "granted", "head", "id", "received", "size", "streaming", "task", "waiting_since", "wake", "whole",
+        "window",
+    )  # fmt: skip
+
+    def __init__(self, stream_id: int, head: header_blocks.Head, window: int, deadline: float) -> None:
+        self.id = stream_id
+        self.head = head
+        self.window = window  # what the client takes
+        self.body: bytes | bytearray = b""
+        self.size = 0
+        self.received = 0  # bytes that count against `granted`: padding is among them
+        self.granted = frames.WINDOW_DEFAULT
+        self.whole = False  # the request has come
+        self.deadline = deadline  # for the body
+        self.task: asyncio.Task[None] | None = None
+        self.streaming = False
+        self.wake: asyncio.Future[None] | None = None  # set while it cannot send
+        self.waiting_since = NEVER
+
+    def resume(self) -> None:
+        """Let its task look again whether it can send."""
+        if self.wake is not None and not self.wake.done():
+            self.wake.set_result(None)
