@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from pybernetes.apiserver import requests, version
+from pybernetes.apiserver import openapi_protobuf, requests, version
 from pybernetes.apiserver.custom_resources import documents
 from pybernetes.apiserver.custom_resources.kinds import CustomKind
 from pybernetes.apiserver.registry import rendering
@@ -88,7 +88,7 @@ class OpenApi:
         """The custom resources that there are, from now on."""
         touched = {kind.resource.base_path for kind in set(self._custom) ^ set(custom)}  # the others' documents still hold
         self._custom = tuple(custom)
-        for name in ("", "/v2", "/v3", *(f"/v3{path}" for path in touched)):
+        for name in ("", "/v2", f"/v2 {openapi_protobuf.MEDIA_TYPE}", "/v3", *(f"/v3{path}" for path in touched)):
             self._documents.pop(f"/openapi{name}", None)
         for path in touched:
             self._documents.pop(f"/openapi/v3{path.rpartition('/')[0]}", None)
@@ -98,15 +98,19 @@ class OpenApi:
             return Response(405, {}, b"")
         path = request.path.rstrip("/")
         accept = request.headers.get("accept", "")
-        if accept and "*/*" not in accept and "application/*" not in accept and requests.JSON not in accept:
+        as_protobuf = path == "/openapi/v2" and any(media in accept for media in openapi_protobuf.ACCEPTED)
+        if accept and not as_protobuf and not any(media in accept for media in ("*/*", "application/*", requests.JSON)):
             return Response(406, {}, b"")
-        known = self._documents.get(path)
+        name = f"{path} {openapi_protobuf.MEDIA_TYPE}" if as_protobuf else path
+        known = self._documents.get(name)
         if known is None:
-            made = await asyncio.to_thread(self._make, path)
+            made = await asyncio.to_thread(self._make_protobuf if as_protobuf else self._make, path)
             if made is None:
                 return Response(404, {}, b"")
-            known = self._documents[path] = made
+            known = self._documents[name] = made
         response = rendering.respond(200, known)
+        if as_protobuf:
+            response.headers["Content-Type"] = openapi_protobuf.MEDIA_TYPE
         response.headers["Etag"] = etag = f'"{_hash(known)}"'
         if request.headers.get("if-none-match") == etag:
             return Response(304, {"Etag": etag}, b"")
@@ -116,6 +120,11 @@ class OpenApi:
             # The address names the content, so it may be kept for good.
             response.headers["Cache-Control"] = "public, immutable"
         return response
+
+    def _make_protobuf(self, path: str) -> bytes:
+        document = self._documents.get(path) or self._make(path)
+        assert document is not None
+        return openapi_protobuf.encode(orjson.loads(document))
 
     def _make(self, path: str) -> bytes | None:
         if path == "/openapi/v2":
