@@ -242,6 +242,16 @@ def test_a_malformed_manifest_is_refused_in_one_clear_sentence(kubectl: Kubectl,
         assert "Traceback" not in refused
 
 
+def test_explain_tells_the_fields_of_a_kind_from_the_documents_of_either_version(
+    kubectl: Kubectl, kubectl_words: list[str]
+) -> None:
+    if "explain" not in kubectl("--help").stdout:
+        pytest.skip("our kubectl has no explain yet")
+    for output in ("plaintext", "plaintext-openapiv2"):
+        told = kubectl("explain", "pod.spec.containers", f"--output={output}").stdout
+        assert re.search(r"^ *image\s+<string>", told, re.MULTILINE), told
+
+
 async def test_helm_installs_upgrades_and_removes_a_chart(cluster: Cluster, api: Api, tools: Path, tmp_path: Path) -> None:
     chart = tmp_path / "chart"
     (chart / "templates").mkdir(parents=True)
