@@ -52,7 +52,8 @@ async def lives(api: Api) -> dict[str, list[tuple[str, int]]]:
 
 
 def _containers(seen: Object) -> list[tuple[str, int]]:
-    return [(status["containerID"], status["restartCount"]) for status in seen["status"]["containerStatuses"]]
+    statuses = seen["status"].get("containerStatuses") or ()
+    return [(status.get("containerID", ""), status["restartCount"]) for status in statuses]
 
 
 def healed(cluster: Cluster, component: str, killed: ProcessRef) -> None:
