@@ -105,9 +105,9 @@ def check_name(info: RequestInfo) -> None:
     """Names which could be taken for a path. Raises `BadRequest`."""
     name = info.name
     if name in (".", ".."):
-        raise BadRequest(f'Name parameter invalid: "{name}": may not be \'{name}\'')
+        raise BadRequest(f"Name parameter invalid: \"{name}\": may not be '{name}'")
     if "%" in name:
-        raise BadRequest(f'Name parameter invalid: "{name}": may not contain \'%\'')
+        raise BadRequest(f"Name parameter invalid: \"{name}\": may not contain '%'")
 
 
 def _selected_name(field_selector: str) -> str:

@@ -253,9 +253,7 @@ class ApiServer:
         except TimeoutError:
             raise deadlines.timed_out() from None
 
-    async def _serve(
-        self, request: Request, info: RequestInfo, query: Mapping[str, str], record: Record | None
-    ) -> Response:
+    async def _serve(self, request: Request, info: RequestInfo, query: Mapping[str, str], record: Record | None) -> Response:
         if not self._ready.is_set():
             if request.path.startswith(ROOTS):  # nobody can be authorized yet, and a supervisor wants to know
                 return await self._serve_health(request)

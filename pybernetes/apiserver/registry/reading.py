@@ -358,9 +358,7 @@ async def watch(call: Call, kind: Kind, image: Image) -> Response:
     check_list_options(call, watch=True)
     query = call.query
     if call.format.media == YAML:
-        raise NotAcceptable(
-            f"only the following media types are accepted: application/json;stream=watch, {STREAM_OF_PROTOBUF}"
-        )
+        raise NotAcceptable(f"only the following media types are accepted: application/json;stream=watch, {STREAM_OF_PROTOBUF}")
     version = query.get("resourceVersion", "")
     revision = _revision(version)
     initial_events = query.get("sendInitialEvents")
