@@ -14,6 +14,7 @@ import asyncio
 import socket
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
     import ssl
 
 CONNECT_TIMEOUT_S = 30.0  # as client-go's dialer
+# While a server is away, one connection is tried ever again for all who wait: soon at first, then after a part of the time that
+# it has been away for. So it is found again within that part, be it a restart or a day off.
+PROBE_TIMEOUT_S = 5.0
+PROBE_FIRST_S = 0.02
+PROBE_PART = 0.05
+PROBE_MAX_S = 5.0
 CONNECTIONS_MAX = 512  # of one transport, watches included; further requests wait for their turn
 IDLE_CONNECTIONS_MAX = 16
 IDLE_S_MAX = 60.0  # below the 90 s or so after which servers close
@@ -68,6 +75,7 @@ class HttpTransport:
         self._open: set[_Connection] = set()
         self._slots = asyncio.Semaphore(CONNECTIONS_MAX)
         self._closed = False
+        self._probing: asyncio.Task[bool] | None = None
 
     async def send(self, request: Request, *, stream: bool = False, timeout_s: float | None = 60) -> Response:
         try:
@@ -91,8 +99,30 @@ class HttpTransport:
             raise RequestTimeout(f"{request.method} {request.path}: no answer within {timeout_s:g} s") from error
         return Response(response.status, response.headers, body), None
 
+    async def reachable(self) -> bool:
+        if self._probing is None or self._probing.done():
+            self._probing = asyncio.create_task(self._probe(), name=f"probe {self.host}:{self.port}")
+        return await asyncio.shield(self._probing)
+
+    async def _probe(self) -> bool:
+        """Whether the first connection came about; returns with the first that does, or when the transport is closed."""
+        loop, began_s, first = asyncio.get_running_loop(), self._clock.monotonic(), True
+        while not self._closed:
+            with suppress(OSError):  # TimeoutError included
+                async with asyncio.timeout(PROBE_TIMEOUT_S):
+                    transport, _ = await loop.create_connection(asyncio.Protocol, self.host, self.port)
+                transport.close()
+                return first
+            first = False
+            away_s = self._clock.monotonic() - began_s
+            await self._clock.sleep(min(max(PROBE_FIRST_S, away_s * PROBE_PART), PROBE_MAX_S))
+        return first
+
     async def close(self) -> None:
         self._closed = True
+        if self._probing is not None:
+            self._probing.cancel()
+            await asyncio.gather(self._probing, return_exceptions=True)
         for connection in list(self._open):
             connection.close()
         # Let the loop close the sockets before the caller closes the loop.

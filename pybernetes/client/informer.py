@@ -182,6 +182,8 @@ class Informer:
                 backoff.worked_for(lived_s)
                 if lived_s >= WATCH_SHORT_S and isinstance(error, ConnectionFailed):
                     continue  # it broke in the middle: a renewal. Pauses that grew with each would leave the cache behind.
+                if isinstance(error, ConnectionFailed) and not await self._client.transport.reachable():
+                    backoff.forget()  # it was away and is back: nothing is gained by sparing it
             except errors.StatusError as error:
                 log.warning("List or watch failed", resource=self.resource.group_resource, err=error)
                 self._revision, listed = "", False
@@ -313,6 +315,9 @@ class _Backoff:
         """Servers that restart a few times in a row must not leave caches behind for a minute each time."""
         if seconds >= self._delay_s:
             self._delay_s = BACKOFF_FIRST_S
+
+    def forget(self) -> None:
+        self._delay_s = BACKOFF_FIRST_S
 
     async def wait(self, least_s: float) -> None:
         now_s = self._clock.monotonic()

@@ -39,6 +39,10 @@ class Transport(Protocol):
         """Ask for another protocol: the connection, if the server answered 101, else its answer read whole and None."""
         ...
 
+    async def reachable(self) -> bool:
+        """Wait until the server takes connections. True if it does at once: what failed before, failed for another reason."""
+        ...
+
     async def close(self) -> None:
         """Close every connection; streams end with `ConnectionFailed`."""
         ...
@@ -135,6 +139,9 @@ class InProcessTransport:
         self._upgraded.add(task)
         task.add_done_callback(self._upgraded.discard)
         return Response(101, response.headers), ours
+
+    async def reachable(self) -> bool:
+        return True
 
     async def close(self) -> None:
         tasks = list(self._upgraded)

@@ -232,6 +232,9 @@ class _WarningTransport:
     async def upgrade(self, request: Request, *, timeout_s: float = 30) -> tuple[Response, Upgradable | None]:
         return await self._transport.upgrade(self._dressed(request), timeout_s=timeout_s)
 
+    async def reachable(self) -> bool:
+        return await self._transport.reachable()
+
     async def close(self) -> None:
         await self._transport.close()
 

@@ -86,6 +86,9 @@ class FaultyTransport:
         finally:
             exchange.end()
 
+    async def reachable(self) -> bool:
+        return await self._inner.reachable()
+
     async def close(self) -> None:
         self.break_all("closed")
         await self._inner.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -267,3 +268,50 @@ async def test_tls_proves_both_sides(tmp_path):
         with pytest.raises(ConnectionFailed) as caught:
             await transport.send(Request("GET", "/"))
         assert isinstance(caught.value.__cause__, ssl.SSLError)
+
+
+async def test_a_server_that_takes_connections_is_reachable_at_once():
+    async def serve(reader, writer, n):
+        await reader.read()
+
+    async with serving(serve) as transport:
+        assert await transport.reachable()
+
+
+async def test_a_server_that_is_away_is_found_soon_after_it_is_back_by_one_prober_for_all():
+    reserved = socket.socket()
+    reserved.bind(("127.0.0.1", 0))
+    port = reserved.getsockname()[1]
+    transport = HttpTransport(f"http://127.0.0.1:{port}")
+    waiting = [asyncio.create_task(transport.reachable()) for _ in range(20)]
+    await asyncio.sleep(0.2)
+    assert not any(task.done() for task in waiting)
+    reserved.close()
+    accepted = 0
+
+    async def accept(_, writer):
+        nonlocal accepted
+        accepted += 1
+        writer.close()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", port)
+    began = asyncio.get_running_loop().time()
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(*waiting) == [False] * 20
+    assert asyncio.get_running_loop().time() - began < 0.2
+    await asyncio.sleep(0.05)
+    assert accepted == 1
+    server.close()
+    await transport.close()
+
+
+async def test_who_waits_for_a_server_is_let_go_when_the_transport_is_closed():
+    reserved = socket.socket()
+    reserved.bind(("127.0.0.1", 0))
+    transport = HttpTransport(f"http://127.0.0.1:{reserved.getsockname()[1]}")
+    waiting = asyncio.create_task(transport.reachable())
+    await asyncio.sleep(0.05)
+    await transport.close()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    reserved.close()
