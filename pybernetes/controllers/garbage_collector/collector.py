@@ -24,6 +24,7 @@ log = logger("garbage-collector")
 NEEDED = frozenset({"list", "watch", "delete"})
 # Nothing depends on these, and they come and go in masses (upstream: ignored resources).
 IGNORED = frozenset({("", "events"), ("events.k8s.io", "events")})
+DISCOVERY_FIRST_RETRY_S = 0.25
 DISCOVERY_RETRY_S = 30.0
 SYNC_MAX_S = 30.0
 ABSENT_MAX = 500
@@ -57,8 +58,10 @@ class Collector:
             self._workshop.metadata_informer(resource).add_handler(
                 self._served_differ, lambda _old, new: self._served_differ(new), self._served_differ
             )
+        delay_s = DISCOVERY_FIRST_RETRY_S  # a server that starts beside us will be there in a moment
         while not await self._discover():
-            await self._clock.sleep(DISCOVERY_RETRY_S)
+            await self._clock.sleep(delay_s)
+            delay_s = min(2 * delay_s, DISCOVERY_RETRY_S)
         try:
             # A resource that cannot be listed must not stop the rest for ever; the server confirms each deletion anyway.
             async with asyncio.timeout(SYNC_MAX_S):
