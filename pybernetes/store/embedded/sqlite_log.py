@@ -95,6 +95,15 @@ class SqliteLog:
     def commit(self, batch: Batch, done: Callable[[Exception | None], None]) -> None:
         self._submit(lambda: self._commit(batch), lambda _, error: done(error))
 
+    async def defragment(self) -> None:
+        """Give back to the file system what the file has grown beyond the state. Commits wait meanwhile."""
+        await self._call(self._vacuum)
+
+    @property
+    def size_bytes(self) -> int:
+        """On disk."""
+        return sum(path.stat().st_size for path in self._directory.glob("state.db*"))
+
     async def close(self) -> None:
         """Also what closes a log that could not be opened."""
         if self._lock_fd < 0:
@@ -155,6 +164,11 @@ class SqliteLog:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+    def _vacuum(self) -> None:
+        assert self._connection is not None
+        self._connection.execute("VACUUM")
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _close(self) -> None:
         if self._connection is not None:

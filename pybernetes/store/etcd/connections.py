@@ -43,19 +43,19 @@ class Method(Generic[Sent, Received]):
     received: Callable[[bytes], Received]
 
 
-def _method(path: str, sent: type[Sent], received: type[Received]) -> Method[Sent, Received]:
+def method(path: str, sent: type[Sent], received: type[Received]) -> Method[Sent, Received]:
     return Method(f"/etcdserverpb.{path}", sent.SerializeToString, received.FromString)  # type: ignore[attr-defined]
 
 
-RANGE = _method("KV/Range", rpc.RangeRequest, rpc.RangeResponse)
-TXN = _method("KV/Txn", rpc.TxnRequest, rpc.TxnResponse)
-COMPACT = _method("KV/Compact", rpc.CompactionRequest, rpc.CompactionResponse)
-WATCH = _method("Watch/Watch", rpc.WatchRequest, rpc.WatchResponse)
-GRANT = _method("Lease/LeaseGrant", rpc.LeaseGrantRequest, rpc.LeaseGrantResponse)
-REVOKE = _method("Lease/LeaseRevoke", rpc.LeaseRevokeRequest, rpc.LeaseRevokeResponse)
-KEEP_ALIVE = _method("Lease/LeaseKeepAlive", rpc.LeaseKeepAliveRequest, rpc.LeaseKeepAliveResponse)
-TIME_TO_LIVE = _method("Lease/LeaseTimeToLive", rpc.LeaseTimeToLiveRequest, rpc.LeaseTimeToLiveResponse)
-STATUS = _method("Maintenance/Status", rpc.StatusRequest, rpc.StatusResponse)
+RANGE = method("KV/Range", rpc.RangeRequest, rpc.RangeResponse)
+TXN = method("KV/Txn", rpc.TxnRequest, rpc.TxnResponse)
+COMPACT = method("KV/Compact", rpc.CompactionRequest, rpc.CompactionResponse)
+WATCH = method("Watch/Watch", rpc.WatchRequest, rpc.WatchResponse)
+GRANT = method("Lease/LeaseGrant", rpc.LeaseGrantRequest, rpc.LeaseGrantResponse)
+REVOKE = method("Lease/LeaseRevoke", rpc.LeaseRevokeRequest, rpc.LeaseRevokeResponse)
+KEEP_ALIVE = method("Lease/LeaseKeepAlive", rpc.LeaseKeepAliveRequest, rpc.LeaseKeepAliveResponse)
+TIME_TO_LIVE = method("Lease/LeaseTimeToLive", rpc.LeaseTimeToLiveRequest, rpc.LeaseTimeToLiveResponse)
+STATUS = method("Maintenance/Status", rpc.StatusRequest, rpc.StatusResponse)
 
 
 @dataclass(frozen=True, slots=True)

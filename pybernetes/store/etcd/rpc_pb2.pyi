@@ -425,6 +425,14 @@ class LeaseLeasesResponse(_message.Message):
     leases: _containers.RepeatedCompositeFieldContainer[LeaseStatus]
     def __init__(self, header: _Optional[_Union[ResponseHeader, _Mapping]] = ..., leases: _Optional[_Iterable[_Union[LeaseStatus, _Mapping]]] = ...) -> None: ...
 
+class Lease(_message.Message):
+    __slots__ = ("ID", "TTL")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    ID: int
+    TTL: int
+    def __init__(self, ID: _Optional[int] = ..., TTL: _Optional[int] = ...) -> None: ...
+
 class Member(_message.Message):
     __slots__ = ("ID", "name", "peerURLs", "clientURLs", "isLearner")
     ID_FIELD_NUMBER: _ClassVar[int]

@@ -11,7 +11,7 @@ from pybernetes.store.embedded import EmbeddedStore, MemoryLog, SqliteLog
 from pybernetes.store.etcd import EtcdStore, Servers
 from pybernetes.store.etcd.keys import KeySpace
 from pybernetes.store.interface import Store
-from tests.component.store.etcd_server import EtcdServer, missing
+from tests.component.store.etcd_server import EtcdServer, PybEtcd, missing
 
 Open = Callable[[], Awaitable[Store]]
 
@@ -25,11 +25,20 @@ def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
         yield server
 
 
-@pytest.fixture(params=["memory", "sqlite", "etcd"])
+@pytest.fixture(scope="session")
+def pyb_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+    """`pyb etcd`, shared as well."""
+    if why := missing():  # etcdctl empties it
+        pytest.skip(why)
+    with PybEtcd(tmp_path_factory.mktemp("pyb-etcd")) as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "sqlite", "etcd", "pyb_etcd"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     store: Store
-    if request.param == "etcd":
-        server: EtcdServer = request.getfixturevalue("etcd")
+    if request.param.endswith("etcd"):
+        server: EtcdServer = request.getfixturevalue(request.param)
         server.empty()
         store = await EtcdStore.open(Servers((server.url,)), KeySpace(prefix="/test/", served=""))
     else:

@@ -1,4 +1,4 @@
-"""Debian's etcd as a process of our own: one member on loopback."""
+"""Debian's etcd, and `pyb etcd`, as processes of our own: one member on loopback."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -31,9 +32,10 @@ def free_port() -> int:
 class EtcdServer:
     """Runs inside `with`. `flags` are etcd's own; TLS flags make its URL https."""
 
-    def __init__(self, directory: Path, *flags: str, snapshot_of: Path | None = None) -> None:
+    def __init__(self, directory: Path, *flags: str) -> None:
         self.directory = directory
         self.flags = flags
+        self.credentials: tuple[str, ...] = ()  # flags of etcdctl's
         self.port, self.peer_port = free_port(), free_port()
         self.url = f"{'https' if any(flag.startswith('--cert-file') for flag in flags) else 'http'}://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -45,21 +47,24 @@ class EtcdServer:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.kill()
 
-    def start(self) -> None:
+    def command(self) -> list[str]:
         peer = f"http://127.0.0.1:{self.peer_port}"
-        command = [
+        return [
             "etcd", "--name=test", f"--data-dir={self.directory}/data", f"--listen-client-urls={self.url}",
             f"--advertise-client-urls={self.url}", f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}",
             f"--initial-cluster=test={peer}", "--log-level=error",
             # A short election is a short start, and allows leases of a second.
             "--heartbeat-interval=10", "--election-timeout=100", *self.flags,
         ]  # fmt: skip
+
+    def start(self) -> None:
+        command = self.command()
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         deadline_s = time.monotonic() + START_TIMEOUT_S
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline_s:
-                raise RuntimeError(f"etcd does not start: {(self.directory / 'log').read_text()[-2000:]}")
+                raise RuntimeError(f"it does not start: {(self.directory / 'log').read_text()[-2000:]}")
             time.sleep(0.02)
 
     def _answers(self) -> bool:
@@ -86,9 +91,10 @@ class EtcdServer:
     def ctl(self, *arguments: str, check: bool = True, stdin: str = "") -> str:
         """`etcdctl`'s output."""
         environment = {"PATH": os.environ["PATH"], "ETCDCTL_API": "3", "ETCDCTL_ENDPOINTS": self.url}
+        command = ["etcdctl", *self.credentials, *arguments]
         done = subprocess.run(
-            ["etcdctl", *arguments], env=environment, input=stdin, capture_output=True, text=True, timeout=30, check=False
-        )
+            command, env=environment, input=stdin, capture_output=True, text=True, timeout=30, check=False
+        )  # fmt: skip
         if check and done.returncode:
             raise RuntimeError(f"etcdctl {' '.join(arguments)}: {done.stderr}")
         return done.stdout
@@ -98,3 +104,13 @@ class EtcdServer:
         self.ctl("del", "", "--prefix")
         for line in self.ctl("lease", "list").splitlines()[1:]:
             self.ctl("lease", "revoke", line.strip())
+
+
+class PybEtcd(EtcdServer):
+    """`pyb etcd`, in etcd's place."""
+
+    def command(self) -> list[str]:
+        return [
+            sys.executable, "-m", "pybernetes", "etcd", "--name=test", f"--data-dir={self.directory}/data",
+            f"--listen-client-urls={self.url}", *self.flags,
+        ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Two API servers side by side on one etcd are one API."""
+"""Two API servers side by side on one etcd, or on `pyb etcd`, are one API."""
 
 from __future__ import annotations
 
@@ -49,14 +49,20 @@ async def api_server(etcd_url: str, tokens: Path) -> AsyncIterator[Client]:
         await store.close()
 
 
+@pytest.fixture(params=["etcd", "pyb_etcd"])
+def server(request: pytest.FixtureRequest) -> EtcdServer:
+    server: EtcdServer = request.getfixturevalue(request.param)
+    server.empty()
+    return server
+
+
 @pytest.fixture
-async def clients(etcd: EtcdServer, tmp_path: Path) -> AsyncIterator[tuple[Client, Client]]:
-    etcd.empty()
+async def clients(server: EtcdServer, tmp_path: Path) -> AsyncIterator[tuple[Client, Client]]:
     tokens = tmp_path / "tokens.csv"
     tokens.write_text(f'{TOKEN},admin,admin,"system:masters"\n')
     async with AsyncExitStack() as stack:
         # Both make what every cluster has, at the same time.
-        entering = [stack.enter_async_context(api_server(etcd.url, tokens)) for _ in range(2)]
+        entering = [stack.enter_async_context(api_server(server.url, tokens)) for _ in range(2)]
         one, other = await asyncio.gather(*entering)
         yield one, other
 
@@ -110,7 +116,7 @@ async def test_a_watch_goes_on_at_the_other_server_from_where_it_was(clients: tu
     assert names == ["a", "b", "c"]
 
 
-async def test_events_are_kept_under_leases_of_etcd(clients: tuple[Client, Client], etcd: EtcdServer) -> None:
+async def test_events_are_kept_under_leases_of_etcd(clients: tuple[Client, Client], server: EtcdServer) -> None:
     event = {
         "metadata": {"name": "e", "namespace": "default"}, "reason": "Testing", "message": "", "type": "Normal",
         "involvedObject": {"kind": "Pod", "namespace": "default", "name": "p"},
@@ -118,8 +124,8 @@ async def test_events_are_kept_under_leases_of_etcd(clients: tuple[Client, Clien
     }  # fmt: skip
     await clients[0].create(EVENTS, event)
     assert await clients[1].get(EVENTS, "e", "default")
-    leases = etcd.ctl("lease", "list").split()[3:]
-    assert any("/registry/events/default/e" in etcd.ctl("lease", "timetolive", "--keys", lease) for lease in leases)
+    leases = server.ctl("lease", "list").split()[3:]
+    assert any("/registry/events/default/e" in server.ctl("lease", "timetolive", "--keys", lease) for lease in leases)
 
 
 async def test_every_cluster_has_its_namespaces_once(clients: tuple[Client, Client]) -> None:

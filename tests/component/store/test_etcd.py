@@ -1,4 +1,4 @@
-"""The etcd engine against Debian's etcd: what the contract does not say, and what may go wrong in between."""
+"""The etcd engine against Debian's etcd and `pyb etcd`: what the contract does not say, and what may go wrong in between."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pybernetes.store.etcd.compactor import KEY, Compactor
 from pybernetes.store.etcd.connections import Connections
 from pybernetes.store.etcd.keys import KeySpace
 from pybernetes.store.interface import Change, Compacted, Revision, StoreError, Unavailable, Watch
-from tests.component.store.etcd_server import EtcdServer, free_port, missing
+from tests.component.store.etcd_server import EtcdServer, PybEtcd, free_port, missing
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
@@ -43,17 +43,18 @@ async def open_store() -> AsyncIterator[Open]:
         await store.close()
 
 
-@pytest.fixture
-def own_etcd(tmp_path: Path) -> Iterator[EtcdServer]:
+@pytest.fixture(params=[EtcdServer, PybEtcd])
+def own_etcd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EtcdServer]:
     """One that a test may kill."""
-    with EtcdServer(tmp_path) as server:
+    with request.param(tmp_path) as server:
         yield server
 
 
-@pytest.fixture
-def clean_etcd(etcd: EtcdServer) -> EtcdServer:
-    etcd.empty()
-    return etcd
+@pytest.fixture(params=["etcd", "pyb_etcd"])
+def clean_etcd(request: pytest.FixtureRequest) -> EtcdServer:
+    server: EtcdServer = request.getfixturevalue(request.param)
+    server.empty()
+    return server
 
 
 async def take(watch: Watch, count: int, within_s: float = 10) -> list[Change]:
@@ -123,12 +124,11 @@ async def test_reads_are_current_though_revisions_go_to_keys_of_others(clean_etc
 
 async def test_keys_that_go_in_one_transaction_are_all_seen(clean_etcd: EtcdServer, open_store: Open) -> None:
     store = await open_store(clean_etcd)
-    lease = await store.grant(60)
     for key in (A, B, C):
-        await store.create(key, b"", lease=lease)
+        await store.create(key, b"")
     before = await store.revision()
     watch = store.watch(PODS, from_revision=Revision(before + 1))
-    await store.revoke(lease)
+    await asyncio.to_thread(clean_etcd.ctl, "del", PODS, "--prefix")
     gone = await take(watch, 3)
     assert sorted(change.key for change in gone) == [A, B, C]
     assert {change.revision for change in gone} == {before + 1}
@@ -347,10 +347,10 @@ def authority(tmp_path: Path) -> pki.Authority:
     return authority
 
 
-@pytest.fixture
-def secure_etcd(tmp_path: Path, authority: pki.Authority) -> Iterator[EtcdServer]:
+@pytest.fixture(params=[EtcdServer, PybEtcd])
+def secure_etcd(request: pytest.FixtureRequest, tmp_path: Path, authority: pki.Authority) -> Iterator[EtcdServer]:
     flags = (f"--cert-file={tmp_path}/server.crt", f"--key-file={tmp_path}/server.key", "--client-cert-auth")
-    with EtcdServer(tmp_path, *flags, f"--trusted-ca-file={tmp_path}/ca.crt") as server:
+    with request.param(tmp_path, *flags, f"--trusted-ca-file={tmp_path}/ca.crt") as server:
         yield server
 
 
