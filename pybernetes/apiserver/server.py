@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from pybernetes.apiserver import compression, deadlines, flow_control, requests, version
+from pybernetes.apiserver import compression, deadlines, flow_control, requests, snapshots, version
 from pybernetes.apiserver.admission import chain
 from pybernetes.apiserver.admission.webhooks.calls import Caller
 from pybernetes.apiserver.admission.webhooks.client import WebhookClient
@@ -75,6 +75,7 @@ if TYPE_CHECKING:
 log = logger("apiserver")
 
 _TEXT = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+START_WAIT_S = 5.0  # for which a request is held while the server starts
 _PROXIED = deadlines.LONG_RUNNING_SUBRESOURCES
 _OWN = frozenset(("scale", "binding", "eviction", "token"))
 SYSTEM = User("system:apiserver", groups=(MASTERS,))
@@ -243,6 +244,14 @@ class ApiServer:
         self.metrics.observe(info, response.status, self._clock.monotonic() - started)
         return response
 
+    async def _wait_for_start(self) -> None:
+        """The rest of a start mostly takes less than the second that a refused client would stay away."""
+        try:
+            async with asyncio.timeout(START_WAIT_S):
+                await self._ready.wait()
+        except TimeoutError:
+            raise ServiceUnavailable("the server is starting", retry_after_s=1) from None
+
     async def _serve_in_time(
         self, request: Request, info: RequestInfo, query: Mapping[str, str], record: Record | None
     ) -> Response:
@@ -257,7 +266,7 @@ class ApiServer:
         if not self._ready.is_set():
             if request.path.startswith(ROOTS):  # nobody can be authorized yet, and a supervisor wants to know
                 return await self._serve_health(request)
-            raise ServiceUnavailable("the server is starting", retry_after_s=1)
+            await self._wait_for_start()
         user = await self._authenticator.authenticate(request)
         if user is None:
             raise Unauthorized("Unauthorized")
@@ -446,11 +455,13 @@ class ApiServer:
             document = self._tokens.jwks() if path.startswith("/openid") else self._tokens.openid_configuration()
             media = "application/jwk-set+json" if path.startswith("/openid") else requests.JSON
             return rendering.respond(200, orjson.dumps(document), (), media)
-        reads_only = path.startswith(("/api", "/apis")) or path in ("/", "/version", "/version/")
+        reads_only = path.startswith(("/api", "/apis")) or path in ("/", "/version", "/version/", snapshots.PATH)
         if reads_only and request.method not in ("GET", "HEAD"):
             raise _not_allowed()
         if path in ("/version", "/version/"):
             return rendering.respond(200, orjson.dumps(version.INFO))
+        if path == snapshots.PATH:
+            return await snapshots.serve(self._store)
         if path == "/":
             paths = ["/api", "/apis", *(f"/apis/{name}" for name in self._discovery.versions() if "/" in name)]
             paths += [*ROOTS, "/metrics", "/openapi/v2", "/openapi/v3", "/version"]
