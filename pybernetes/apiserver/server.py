@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from pybernetes.apiserver import compression, deadlines, flow_control, requests, version
+from pybernetes.apiserver import compression, deadlines, flow_control, requests, snapshots, version
 from pybernetes.apiserver.admission import chain
 from pybernetes.apiserver.admission.webhooks.calls import Caller
 from pybernetes.apiserver.admission.webhooks.client import WebhookClient
@@ -455,11 +455,13 @@ class ApiServer:
             document = self._tokens.jwks() if path.startswith("/openid") else self._tokens.openid_configuration()
             media = "application/jwk-set+json" if path.startswith("/openid") else requests.JSON
             return rendering.respond(200, orjson.dumps(document), (), media)
-        reads_only = path.startswith(("/api", "/apis")) or path in ("/", "/version", "/version/")
+        reads_only = path.startswith(("/api", "/apis")) or path in ("/", "/version", "/version/", snapshots.PATH)
         if reads_only and request.method not in ("GET", "HEAD"):
             raise _not_allowed()
         if path in ("/version", "/version/"):
             return rendering.respond(200, orjson.dumps(version.INFO))
+        if path == snapshots.PATH:
+            return await snapshots.serve(self._store)
         if path == "/":
             paths = ["/api", "/apis", *(f"/apis/{name}" for name in self._discovery.versions() if "/" in name)]
             paths += [*ROOTS, "/metrics", "/openapi/v2", "/openapi/v3", "/version"]

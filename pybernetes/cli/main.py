@@ -18,6 +18,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("demo", "demo", "Start a cluster, run an app on it, fetch its answer."),
     ("logs", "logs", "Show a component's log."),
     ("kubectl", "kubectl", "Talk to the cluster, as kubectl does."),
+    ("snapshot", "snapshot", "Save the cluster's state to a file, or restore it."),
     ("apiserver", "apiserver", "Run the API server alone."),
     ("scheduler", "scheduler", "Run the scheduler alone."),
     ("controller-manager", "controller_manager", "Run the controller manager alone."),

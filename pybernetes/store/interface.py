@@ -15,7 +15,8 @@ A caller that is cancelled while it waits for a write does not know whether it h
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NewType, Protocol
 
 Revision = NewType("Revision", int)
@@ -50,6 +51,15 @@ class Change:
     key: str
     entry: Entry | None
     previous: Entry | None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that a store is, as of one revision, without its history."""
+
+    revision: Revision = Revision(0)
+    entries: Sequence[Entry] = ()  # in any order
+    leases: dict[int, int] = field(default_factory=dict)  # id -> seconds to live
 
 
 class StoreError(Exception):
@@ -180,6 +190,13 @@ class Store(Protocol):
 
     async def revoke(self, lease: int) -> None:
         """End the lease now and delete its keys. Raises `LeaseNotFound`."""
+        ...
+
+    async def snapshot(self, path: Path) -> Revision:
+        """Write a copy of the whole, as of the revision returned, to a new file (see `store.snapshot`); writes go on.
+
+        Raises `FileExistsError`, and OSError if the file cannot be written.
+        """
         ...
 
     async def close(self) -> None:

@@ -225,6 +225,23 @@ def test_what_stands_in_the_way_of_a_start_is_said(cluster: Cluster, tmp_path: P
     cluster.up()
 
 
+def test_a_component_that_cannot_run_is_named_with_its_log(cluster: Cluster) -> None:
+    cluster.pyb("down")
+    store = cluster.layout.store
+    kept = store.rename(store.with_name("kept"))
+    store.write_text("not a directory")
+    try:
+        refused = cluster.pyb("up", code=1)
+        assert "The apiserver ends as soon as it starts: `pyb logs apiserver` tells why" in sentence(refused.stderr)
+        told = cluster.pyb("logs", "apiserver").stdout
+        assert str(store) in told.splitlines()[-1]
+        cluster.pyb("down")
+    finally:
+        store.unlink()
+        kept.rename(store)
+    cluster.up()
+
+
 def test_a_second_cluster_in_other_directories_is_refused_and_the_first_goes_on(cluster: Cluster, tmp_path: Path) -> None:
     other = Cluster(Layout(tmp_path / "data", tmp_path / "run", tmp_path / "logs"))
     refused = other.pyb("up", code=1)

@@ -26,7 +26,6 @@ from typing import TypeVar
 from pybernetes.machinery.clock import Clock, SystemClock
 from pybernetes.machinery.entropy import Entropy, SystemEntropy
 from pybernetes.machinery.log import logger
-from pybernetes.store.embedded import snapshot
 from pybernetes.store.embedded.draft import Draft
 from pybernetes.store.embedded.leases import Leases, LeaseStatus
 from pybernetes.store.embedded.log import Batch, Log, State
@@ -176,10 +175,8 @@ class EmbeddedStore:
         return self._memory
 
     async def snapshot(self, path: Path) -> Revision:
-        """Write a copy of the whole store, as of the revision returned, to a new file; writes go on meanwhile.
+        from pybernetes.store import snapshot  # loads protobuf, which a store needs for nothing else
 
-        See `snapshot.restore`. Raises `FileExistsError`.
-        """
         state = State(self._memory.revision, list(self._memory.entries.values()), self._leases.ttls_s)
         await asyncio.to_thread(snapshot.save, state, path)
         return state.revision

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pybernetes.store.interface import Change, Entry, Revision
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """All that a store is, as of one revision: what a log gives back when it is opened."""
-
-    revision: Revision = Revision(0)  # noqa: RUF009 (an int)
-    entries: Sequence[Entry] = ()  # in any order
-    leases: dict[int, int] = field(default_factory=dict)  # id -> seconds to live
+from pybernetes.store.interface import Change
+from pybernetes.store.interface import State as State  # what a log opens with, and so part of this seam
 
 
 @dataclass(slots=True)

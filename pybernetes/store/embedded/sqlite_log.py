@@ -20,13 +20,16 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from pybernetes.store.embedded.log import Batch, State
+from pybernetes.store.files import sync
 from pybernetes.store.interface import Entry, Revision, StoreError, Unavailable
 
+FILES = ("state.db", "state.db-wal")
 APPLICATION_ID = 0x50594250  # "PYBP", so that `file` and we can tell a store from another database
 FORMAT = 2
 WAL_BYTES_MAX = 16 << 20  # what is kept of the WAL after it was larger
@@ -278,11 +281,12 @@ def write(connection: sqlite3.Connection, batch: Batch, rows: Rows) -> None:
             connection.execute("INSERT OR REPLACE INTO lease (id, ttl_s) VALUES (?, ?)", (lease, ttl_s))
 
 
-def sync(path: Path) -> None:
-    """Put on disk what was written to a file, or which names a directory has."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+@contextmanager
+def claim(directory: Path) -> Iterator[None]:
+    """Hold the store of a directory, without opening it. Raises `InUse`."""
+    fd = _lock(directory)
     try:
-        os.fsync(fd)
+        yield
     finally:
         os.close(fd)
 

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from pybernetes.machinery.clock import Clock, SystemClock
 from pybernetes.machinery.entropy import Entropy, SystemEntropy
 from pybernetes.machinery.log import logger
 from pybernetes.store.etcd import rpc_pb2 as rpc
 from pybernetes.store.etcd.compactor import Compactor
-from pybernetes.store.etcd.connections import COMPACT, GRANT, KEEP_ALIVE, RANGE, REVOKE, TXN, Connections, Servers
+from pybernetes.store.etcd.connections import COMPACT, GRANT, KEEP_ALIVE, RANGE, REVOKE, TIME_TO_LIVE, TXN, Connections, Servers
 from pybernetes.store.etcd.follower import Follower
 from pybernetes.store.etcd.keys import KeySpace
 from pybernetes.store.etcd.shared import Shared
@@ -31,6 +32,7 @@ from pybernetes.store.interface import (
     Mismatch,
     Page,
     Revision,
+    State,
     StoreError,
     Unavailable,
     Watch,
@@ -231,6 +233,19 @@ class EtcdStore:
     async def revoke(self, lease: int) -> None:
         self._check_open()
         await self._connections.call(REVOKE, rpc.LeaseRevokeRequest(ID=lease), repeatable=False)
+
+    async def snapshot(self, path: Path) -> Revision:
+        from pybernetes.store import snapshot
+
+        await self._current()
+        revision, entries = self._memory.revision, list(self._memory.entries.values())
+        leases: dict[int, int] = {}
+        for lease in {entry.lease for entry in entries if entry.lease}:
+            request = rpc.LeaseTimeToLiveRequest(ID=lease)
+            answer = await self._connections.call(TIME_TO_LIVE, request, repeatable=True)
+            leases[lease] = answer.grantedTTL or 1  # one that has ended in between takes its keys with it
+        await asyncio.to_thread(snapshot.save, State(revision, entries, leases), path)
+        return revision
 
     # The end.
 

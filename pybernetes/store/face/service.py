@@ -6,9 +6,9 @@ Raises `errors.Refusal`, and the store's errors, which `errors.refusal` translat
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import zlib
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass
 from hashlib import sha256
 from math import ceil
@@ -21,12 +21,12 @@ from pybernetes.store.face import kv
 from pybernetes.store.face.errors import InvalidArgument, OutOfRange, Unimplemented
 from pybernetes.store.face.watching import WatchStream
 from pybernetes.store.interface import Compacted, Entry, LeaseNotFound, Revision
+from pybernetes.store.snapshot import pieces
 
 VERSION = "3.5.21"  # the etcd whose API this is: clients choose what they rely on by it
 REQUEST_BYTES_MAX = 3 << 19  # 1.5 MiB, etcd's --max-request-bytes
 TTL_MAX_S = 9_000_000_000
 TERM = 1  # there is one member, and its one term
-SNAPSHOT_PIECE_BYTES = 256 << 10
 FIRST_KEY = "/pybernetes/first"
 
 
@@ -190,16 +190,11 @@ class Service:
         return rpc.HashKVResponse(header=header, hash=value, compact_revision=self._memory.floor)
 
     async def snapshot(self, write: Callable[[rpc.SnapshotResponse], Awaitable[None]]) -> None:
-        """The file of `embedded.snapshot`, in pieces."""
-        with tempfile.TemporaryDirectory(dir=self._directory, prefix="snapshot-") as directory:
-            path = Path(directory) / "snapshot.db"
-            revision = await self._store.snapshot(path)
-            left = path.stat().st_size
-            with path.open("rb") as file:
-                path.unlink()  # gone with us, whatever happens
-                while blob := await asyncio.to_thread(file.read, SNAPSHOT_PIECE_BYTES):
-                    left -= len(blob)
-                    await write(rpc.SnapshotResponse(header=self.header(revision), remaining_bytes=left, blob=blob))
+        """The file of `store.snapshot`, in pieces."""
+        async with aclosing(pieces(self._store, self._directory)) as found:
+            async for piece in found:
+                header = self.header(piece.revision)
+                await write(rpc.SnapshotResponse(header=header, remaining_bytes=piece.left, blob=piece.data))
 
 
 def hashed(entries: Iterable[Entry]) -> int:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from pybernetes.store.embedded import Batch, EmbeddedStore, HistoryLimits, InUse, MemoryLog, SqliteLog, State, restore
+from pybernetes.store.embedded import Batch, EmbeddedStore, HistoryLimits, InUse, MemoryLog, SqliteLog, State
 from pybernetes.store.embedded.draft import Draft, WrittenTwice
+from pybernetes.store.embedded.restoring import restore
 from pybernetes.store.embedded.sqlite_log import APPLICATION_ID
 from pybernetes.store.interface import Compacted, Entry, KeyExists, LeaseNotFound, Revision, Store, StoreError, Unavailable
 

@@ -16,7 +16,8 @@ import pytest
 from pybernetes.machinery import pki
 from pybernetes.machinery.clock import SystemClock
 from pybernetes.machinery.entropy import SystemEntropy
-from pybernetes.store.embedded import EmbeddedStore, SqliteLog, restore
+from pybernetes.store.embedded import EmbeddedStore, SqliteLog
+from pybernetes.store.embedded.restoring import restore
 from pybernetes.store.etcd import Servers
 from pybernetes.store.etcd import rpc_pb2 as rpc
 from pybernetes.store.etcd.connections import COMPACT, RANGE, TIME_TO_LIVE, TXN, WATCH, Connections, method

@@ -1,4 +1,4 @@
-"""Copies of a store, and stores from copies.
+"""Snapshots: copies of a store in files.
 
 A snapshot is what `etcdctl snapshot save` makes of an etcd: a bbolt file with etcd's buckets, then the SHA-256 of it. So one
 format serves all: `etcdctl snapshot status` reads ours, `etcdctl snapshot restore` makes an etcd of it, and a store here can be
@@ -12,23 +12,22 @@ made of a snapshot of an etcd. Like an etcd that was just compacted, ours has no
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import mmap
 import os
-import sqlite3
-from collections.abc import Iterator
+import tempfile
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from pybernetes.store import bolt
-from pybernetes.store.embedded.log import State
-from pybernetes.store.embedded.sqlite_log import PUT, Rows, connect, sync
 from pybernetes.store.etcd import rpc_pb2 as rpc
-from pybernetes.store.interface import Entry, Revision, StoreError
+from pybernetes.store.files import make_private, publish
+from pybernetes.store.interface import Entry, Revision, State, Store, StoreError
 
 FORMAT = 1
-# Clients remember revisions that were reached after the snapshot and are not in it. A restored store goes on from beyond
-# them, so that no revision is given twice; etcd's guide to restoring has the same figure (`--bump-revision`).
-REVISIONS_SKIPPED = 1_000_000_000
+PIECE_BYTES = 256 << 10
 
 _PAGE = 512  # etcd tells a file with its hash from one without by the remainder
 _CHUNK = 1 << 20
@@ -46,7 +45,7 @@ def save(state: State, path: Path) -> None:
     if path.exists():
         raise FileExistsError(f"{path} exists")
     part = path.with_name(path.name + ".part")
-    _make_private(part)
+    make_private(part)
     compacted = _revision_key(state.revision, 0)
     with part.open("r+b") as file:
         bolt.write(
@@ -66,7 +65,7 @@ def save(state: State, path: Path) -> None:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
         file.write(digest.digest())
-    _publish(part, path)
+    publish(part, path)
 
 
 def _items(state: State) -> Iterator[bolt.Item]:
@@ -92,8 +91,8 @@ def load(path: Path) -> State:
             size = os.fstat(file.fileno()).st_size
             if size <= hashlib.sha256().digest_size:
                 raise NoSnapshot(f"{path} is no snapshot: it is too short")
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as data:
-                return _load(path, data)
+            # Unmapped when nothing refers to it any more; an error's traceback still may.
+            return _load(path, memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
     except OSError as error:
         raise NoSnapshot(f"cannot read {path}: {error.strerror}") from error
 
@@ -142,49 +141,23 @@ def _state(path: Path, buckets: dict[bytes, Iterator[bolt.Item]]) -> State:
     return State(Revision(revision), list(entries.values()), {lease.ID: lease.TTL for lease in leases})
 
 
-def restore(path: Path, directory: Path, *, revisions_skipped: int = REVISIONS_SKIPPED) -> State:
-    """Make the store of a new `directory` from a snapshot; what it then holds. Blocks.
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Of a snapshot on its way to somebody."""
 
-    Raises `StoreError` for a file that is none, or if there is a store already.
-    """
-    target = directory / "state.db"
-    if target.exists():
-        raise StoreError(f"{directory} holds a store already: remove it first, or choose another directory")
-    state = load(path)
-    state = State(Revision(state.revision + revisions_skipped), state.entries, state.leases)
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part = directory / "state.db.part"
-    _make_private(part)
-    connection = connect(part)
-    try:
-        _fill(connection, state)
-    finally:
-        connection.close()
-    _publish(part, target)
-    return state
+    revision: Revision
+    left: int  # bytes after this piece
+    data: bytes
 
 
-def _fill(connection: sqlite3.Connection, state: State) -> None:
-    rows = Rows()
-    entries = sorted(state.entries, key=lambda entry: entry.create_revision)
-    for entry in entries:
-        rows.add(entry)
-    connection.execute("BEGIN")
-    connection.executemany(PUT, (rows.filled(entry) for entry in entries))
-    connection.executemany("INSERT INTO lease (id, ttl_s) VALUES (?, ?)", state.leases.items())
-    connection.execute("UPDATE deleted SET revision = ?", (state.revision,))
-    connection.execute("COMMIT")
-
-
-def _make_private(path: Path) -> None:
-    """An empty file, 0600, in place of what an attempt that was cut short has left."""
-    path.with_name(path.name + "-wal").unlink(missing_ok=True)
-    path.unlink(missing_ok=True)
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-
-
-def _publish(part: Path, path: Path) -> None:
-    """Give a finished file its name, once it is on disk."""
-    sync(part)
-    os.rename(part, path)
-    sync(path.parent)
+async def pieces(store: Store, directory: Path | None = None) -> AsyncGenerator[Piece, None]:
+    """A snapshot of the store, as a file's content. It passes through a nameless file in `directory` (default: TMPDIR's)."""
+    with tempfile.TemporaryDirectory(dir=directory, prefix="snapshot-") as parent:
+        path = Path(parent) / "snapshot.db"
+        revision = await store.snapshot(path)
+        left = path.stat().st_size
+        file = path.open("rb")
+    with file:
+        while data := await asyncio.to_thread(file.read, PIECE_BYTES):
+            left -= len(data)
+            yield Piece(revision, left, data)
