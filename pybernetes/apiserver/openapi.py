@@ -1,8 +1,8 @@
 """OpenAPI documents, v2 and v3, made from the facts about types and resources.
 
 What clients look for is there: definitions with their group-version-kinds, patch and list markers, and operations with their
-actions and query parameters (`kubectl apply` looks for `fieldValidation`, `kubectl explain` for the definitions). Descriptions
-are upstream's sentences and not part of this project. Made when first asked for, in a thread, and kept as bytes.
+actions and query parameters (`kubectl apply` looks for `fieldValidation`, `kubectl explain` for the definitions and their
+descriptions). Made when first asked for, in a thread, and kept as bytes.
 
 Source: https://kubernetes.io/docs/concepts/overview/kubernetes-api/#openapi-interface-definition
 """
@@ -19,6 +19,7 @@ import orjson
 from pybernetes.apiserver import openapi_protobuf, requests, version
 from pybernetes.apiserver.custom_resources import documents
 from pybernetes.apiserver.custom_resources.kinds import CustomKind
+from pybernetes.apiserver.openapi_descriptions import describe, source
 from pybernetes.apiserver.registry import rendering
 from pybernetes.machinery.http.messages import Request, Response
 from pybernetes.machinery.meta import GroupVersionKind, Object, Resource
@@ -53,6 +54,8 @@ _NAMED_DEFINITIONS: Mapping[str, Object] = {
     _TIME: {"type": "string", "format": "date-time"},
     _MICRO_TIME: {"type": "string", "format": "date-time"},
 }
+# What version 3 says a value has by default where the type cannot leave it out.
+_ZEROS: Mapping[Kind, Any] = {Kind.STRING: "", Kind.BOOLEAN: False, Kind.INT32: 0, Kind.INT64: 0, Kind.DOUBLE: 0}
 _METHODS = {"get": "get", "list": "get", "create": "post", "update": "put", "patch": "patch", "delete": "delete",
             "deletecollection": "delete"}  # fmt: skip
 _ACTIONS = {"create": "post", "update": "put"}
@@ -148,7 +151,8 @@ class OpenApi:
                 self._documents[f"/openapi/v3/{name}"] = document
         if document is None:
             # Made from tables that change with the release alone; making all of them for their hashes would take a second.
-            return f"/openapi/v3/{name}?hash={_hash(str(version.INFO['gitVersion']).encode() + name.encode())}"
+            release = f"{version.INFO['gitVersion']}{' described' if source() else ''}"
+            return f"/openapi/v3/{name}?hash={_hash(f'{release} {name}'.encode())}"
         return f"/openapi/v3/{name}?hash={_hash(document)}"
 
 
@@ -359,7 +363,10 @@ class _References:
             made[key] = self._definition(found, kinds.get(name, ()), v3=v3)
             pending += [wanted for wanted in self._wanted if wanted not in before]
         for key, definition in _NAMED_DEFINITIONS.items():
-            made[key] = definition if v3 or "oneOf" not in definition else {"type": "string", **_without_choice(definition)}
+            made[key] = (
+                dict(definition) if v3 or "oneOf" not in definition else {"type": "string", **_without_choice(definition)}
+            )
+        describe(made)
         return dict(sorted(made.items()))
 
     def _definition(self, found: Struct, kinds: Sequence[GroupVersionKind], *, v3: bool) -> Object:
@@ -380,11 +387,11 @@ class _References:
         return definition
 
     def _property(self, field: Field, *, v3: bool) -> Object:
-        made = self._node(field.node)
+        made = self._node(field.node, v3=v3)
         if v3 and "$ref" in made:
             made = {"allOf": [made]}
-            if field.node.kind == Kind.STRUCT:
-                made["default"] = {}
+        if v3 and field.required and field.node.kind in _ZEROS:
+            made["default"] = _ZEROS[field.node.kind]
         marks: dict[str, Any] = {
             "x-kubernetes-list-type": field.list_type,
             "x-kubernetes-list-map-keys": list(field.list_keys),
@@ -395,15 +402,16 @@ class _References:
         made.update({name: value for name, value in marks.items() if value})
         return made
 
-    def _node(self, node: Node) -> Object:
+    def _node(self, node: Node, *, v3: bool) -> Object:
         if node.kind == Kind.STRUCT:
             return {} if node.alternative else self.to(node.struct_name)
-        if node.kind == Kind.LIST:
-            assert node.item is not None
-            return {"type": "array", "items": self._node(node.item)}
-        if node.kind == Kind.MAP:
-            assert node.item is not None
-            return {"type": "object", "additionalProperties": self._node(node.item)}
+        if node.item is not None:
+            item = self._node(node.item, v3=v3)
+            if v3 and node.item.kind in _ZEROS:
+                item["default"] = _ZEROS[node.item.kind]
+            return (
+                {"type": "array", "items": item} if node.kind == Kind.LIST else {"type": "object", "additionalProperties": item}
+            )
         named = _NAMED.get(node.kind)
         return {"$ref": self._prefix + named} if named else dict(_SCALARS[node.kind])
 

@@ -244,6 +244,8 @@ class Subscription:
                 self._selection.kind, [marker], {"resourceVersion": str(revision)}, columns=not self._columns_sent
             )
             self._columns_sent = True
+        else:
+            obj |= self._selection.kind.schema.blank()
         return _framed("BOOKMARK", rendering.encoded(obj, self._format.media), self._format.media)
 
 

@@ -19,7 +19,7 @@ from pybernetes.apiserver.registry import rendering
 from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.apiserver.requests import JSON, PROTOBUF, STREAM_OF_PROTOBUF, YAML, flag, integer
 from pybernetes.apiserver.watch import Selection, Subscription, error_line
-from pybernetes.machinery import fields, labels
+from pybernetes.machinery import fields, json_text, labels
 from pybernetes.machinery.errors import BadRequest, Cause, Expired, FieldError, Invalid, NotAcceptable, Timeout, invalid
 from pybernetes.machinery.http.messages import Response
 from pybernetes.machinery.meta import Object
@@ -256,6 +256,8 @@ def _decode_continue(token: str) -> tuple[int, str]:
     """(revision, key after which to go on, below the scope). Raises `BadRequest`."""
     try:
         raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        if why := json_text.syntax_error(raw):
+            raise ValueError(why)
         decoded = orjson.loads(raw)
         revision, start = decoded["rv"], decoded["start"]
         if decoded["v"] != "meta.k8s.io/v1" or not start or not isinstance(revision, int) or ".." in start.split("/"):

@@ -16,7 +16,7 @@ from typing import Any
 
 from pybernetes.machinery.errors import DecodeError
 from pybernetes.machinery.meta import GroupVersionKind, Object, clone
-from pybernetes.machinery.schema.compile import Unfit, conformer, zero_values
+from pybernetes.machinery.schema.compile import Unfit, blank_values, conformer, zero_values
 from pybernetes.machinery.schema.decode import Refused, decode
 from pybernetes.machinery.schema.types import Field, Kind, Node, Struct, struct, struct_name_of
 
@@ -63,6 +63,10 @@ class Schema:
     def zero(self, name: str) -> Any:
         """What is written for a top-level field that nobody gave (`status: {"replicas": 0}`); None if it is left out."""
         return clone(zero_values(self.struct).get(name))
+
+    def blank(self) -> Object:
+        """What is written of an object of which nothing is known but its kind (a watch's bookmark), metadata aside."""
+        return {name: value for name, value in blank_values(self.struct).items() if name != "metadata"}
 
     def field(self, *path: str) -> Field | None:
         """The field at the end of a path of names; lists and maps on the way are stepped into (their indexes are not named)."""

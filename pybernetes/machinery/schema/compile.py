@@ -407,3 +407,17 @@ def zero_values(structure: Struct) -> dict[str, Any]:
             case Kind.BOOLEAN if field.required:
                 zeros[name] = False
     return zeros
+
+
+def blank_values(structure: Struct) -> dict[str, Any]:
+    """`zero_values`, with the required lists and maps, which only an object that was never decoded can lack."""
+    blank: dict[str, Any] = {}
+    zeros = zero_values(structure)
+    for name, field in structure.fields.items():
+        if field.node.kind is Kind.STRUCT and field.present:
+            blank[name] = blank_values(field.node.struct)
+        elif name in zeros:
+            blank[name] = zeros[name]
+        elif field.required and field.node.kind in (Kind.LIST, Kind.MAP):
+            blank[name] = None
+    return blank

@@ -51,6 +51,10 @@ class Structural:
             raise self._error("exceeded max depth") from None
         return unknown + sorted(found)
 
+    def blank(self) -> Object:
+        """As `Schema.blank`: nothing is written that was not given."""
+        return {}
+
     def default(self, obj: Object) -> None:
         """Fill in what the schema has defaults for; a null that may not be one counts as absent."""
         if self._default is not None:
