@@ -16,9 +16,9 @@ import orjson
 
 from pybernetes.apiserver import compression, deadlines, flow_control, requests, snapshots, version
 from pybernetes.apiserver.admission import chain
+from pybernetes.apiserver.admission.versions import KindVersions
 from pybernetes.apiserver.admission.webhooks.calls import Caller
 from pybernetes.apiserver.admission.webhooks.client import WebhookClient
-from pybernetes.apiserver.admission.webhooks.matching import KindVersions
 from pybernetes.apiserver.aggregation.aggregator import Aggregator
 from pybernetes.apiserver.aggregation.front_proxy import FrontProxy
 from pybernetes.apiserver.aggregation.service_resolver import ServiceResolver

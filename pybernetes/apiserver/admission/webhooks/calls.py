@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pybernetes.apiserver.admission.described import described, seen_as
 from pybernetes.apiserver.admission.interface import AdmissionRequest
 from pybernetes.apiserver.admission.refusals import refusal
+from pybernetes.apiserver.admission.versions import Versions
 from pybernetes.apiserver.admission.webhooks import conditions, review
 from pybernetes.apiserver.admission.webhooks.client import CallFailed, WebhookClient
 from pybernetes.apiserver.admission.webhooks.conditions import ConditionsFailed
 from pybernetes.apiserver.admission.webhooks.hooks import Hook
-from pybernetes.apiserver.admission.webhooks.matching import Invocation, Versions, match
+from pybernetes.apiserver.admission.webhooks.matching import Invocation, match
 from pybernetes.apiserver.admission.webhooks.review import Answer, InvalidReview
 from pybernetes.apiserver.registry.strategy import Reader
 from pybernetes.machinery.entropy import Entropy
@@ -38,10 +40,10 @@ class Caller:
         found = match(hook, request, reader, self.versions)
         if found is None or not hook.match_conditions:
             return found
-        obj = review.seen_as(request.object, request, found, self.versions)
-        old = review.seen_as(request.old_object, request, found, self.versions)
+        obj = seen_as(request.object, request, found.match, self.versions)
+        old = seen_as(request.old_object, request, found.match, self.versions)
         try:
-            holds = conditions.hold(hook, obj, old, review.described(request, found, self.versions))
+            holds = conditions.hold(hook, obj, old, described(request, found.match, self.versions))
         except ConditionsFailed as error:
             log.warning("Failed evaluating match conditions", webhook=hook.name, ignored=hook.ignores_failures, err=str(error))
             if not hook.ignores_failures:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pybernetes.apiserver.admission.matching import Criteria, compile_criteria
 from pybernetes.apiserver.registry.strategy import Reader
-from pybernetes.machinery import labels
-from pybernetes.machinery.labels import Selector
 from pybernetes.machinery.meta import Object, Resource, name_of
 
 DEFAULT_TIMEOUT_S = 10
@@ -31,17 +30,6 @@ class ClientConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """One of a webhook's `rules`; "*" stands for all."""
-
-    operations: frozenset[str]
-    groups: frozenset[str]
-    versions: frozenset[str]
-    resources: tuple[tuple[str, str], ...]  # (resource, subresource)
-    scope: str  # Cluster, Namespaced, *
-
-
-@dataclass(frozen=True, slots=True)
 class Hook:
     """One webhook of one configuration."""
 
@@ -49,11 +37,8 @@ class Hook:
     configuration: str
     uid: str  # tells it from namesakes in one configuration, and in others
     client: ClientConfig
-    rules: tuple[Rule, ...]
-    namespace_selector: Selector
-    object_selector: Selector
+    criteria: Criteria
     match_conditions: tuple[tuple[str, str], ...]  # (name, CEL expression)
-    matches_equivalents: bool
     ignores_failures: bool
     reinvocable: bool
     side_effects: str
@@ -97,12 +82,8 @@ def _compile(webhook: Object, configuration: str, number: int) -> Hook:
         configuration=configuration,
         uid=f"{configuration}/{name}/{number}",
         client=client_config(webhook.get("clientConfig") or {}),
-        rules=tuple(compile_rule(rule) for rule in webhook.get("rules") or ()),
-        # An absent selector was defaulted to {}, which selects everything.
-        namespace_selector=labels.from_label_selector(webhook.get("namespaceSelector") or {}),
-        object_selector=labels.from_label_selector(webhook.get("objectSelector") or {}),
+        criteria=compile_criteria(webhook, webhook.get("rules") or ()),
         match_conditions=tuple((found["name"], found["expression"]) for found in webhook.get("matchConditions") or ()),
-        matches_equivalents=webhook.get("matchPolicy", "Equivalent") == "Equivalent",
         ignores_failures=webhook.get("failurePolicy", "Fail") == "Ignore",
         reinvocable=webhook.get("reinvocationPolicy") == "IfNeeded",
         side_effects=webhook.get("sideEffects", ""),
@@ -120,14 +101,3 @@ def client_config(config: Object) -> ClientConfig:
             reference["namespace"], reference["name"], reference.get("path") or "", reference.get("port") or 443
         )
     return ClientConfig(config.get("url") or "", service, config.get("caBundle") or "")
-
-
-def compile_rule(rule: Object) -> Rule:
-    parts = [text.partition("/") for text in rule.get("resources") or ()]
-    return Rule(
-        frozenset(rule.get("operations") or ()),
-        frozenset(rule.get("apiGroups") or ()),
-        frozenset(rule.get("apiVersions") or ()),
-        tuple((resource, subresource) for resource, _, subresource in parts),
-        rule.get("scope") or "*",
-    )

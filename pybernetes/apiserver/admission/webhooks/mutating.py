@@ -11,11 +11,12 @@ from typing import cast
 
 import orjson
 
+from pybernetes.apiserver.admission.described import seen_as
 from pybernetes.apiserver.admission.interface import AdmissionPlugin, AdmissionRequest, Reinvocation
 from pybernetes.apiserver.admission.webhooks.calls import Caller, HookFailed, fail_open
 from pybernetes.apiserver.admission.webhooks.hooks import HookSource
 from pybernetes.apiserver.admission.webhooks.matching import Invocation, is_exempt
-from pybernetes.apiserver.admission.webhooks.review import internal, seen_as, unmodifiable
+from pybernetes.apiserver.admission.webhooks.review import internal, unmodifiable
 from pybernetes.apiserver.registry.strategy import Reader
 from pybernetes.machinery import codec
 from pybernetes.machinery.errors import BadRequest
@@ -79,8 +80,8 @@ class MutatingAdmissionWebhook(AdmissionPlugin):
     async def _ask(self, request: AdmissionRequest, invocation: Invocation, suffix: str) -> bool:
         """Whether the hook changed the object. Raises `HookFailed`, or what refuses the request."""
         versions, hook = self._caller.versions, invocation.hook
-        obj = seen_as(request.object, request, invocation, versions)
-        old = seen_as(request.old_object, request, invocation, versions)
+        obj = seen_as(request.object, request, invocation.match, versions)
+        old = seen_as(request.old_object, request, invocation.match, versions)
         answer = await self._caller.ask(request, invocation, obj, old, mutating=True)
         changed = False
         if answer.patch:
@@ -110,10 +111,10 @@ class MutatingAdmissionWebhook(AdmissionPlugin):
             new["metadata"] = {}
         own = versions.kind_of(request.resource, request.subresource)
         try:
-            versions.settle(new, invocation.resource, request.subresource)
+            versions.settle(new, invocation.match.resource, request.subresource)
             changed: bool = new != obj
-            if invocation.resource != request.resource and own == request.resource.gvk:
-                new = versions.convert(new, invocation.resource, request.resource)
+            if invocation.match.resource != request.resource and own == request.resource.gvk:
+                new = versions.convert(new, invocation.match.resource, request.resource)
         except BadRequest as error:
             raise internal(error.message) from error
         rest = {name: value for name, value in new.items() if name not in ("kind", "apiVersion")}

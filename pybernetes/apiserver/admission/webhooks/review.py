@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pybernetes.apiserver.admission.described import described
 from pybernetes.apiserver.admission.interface import AdmissionRequest
 from pybernetes.apiserver.admission.refusals import name_shown
-from pybernetes.apiserver.admission.webhooks.matching import Invocation, Versions, namespace_name
-from pybernetes.apiserver.attributes import User
+from pybernetes.apiserver.admission.versions import Versions
+from pybernetes.apiserver.admission.webhooks.matching import Invocation
 from pybernetes.machinery import errors
 from pybernetes.machinery.errors import BadRequest, InternalError, StatusError
-from pybernetes.machinery.meta import GroupVersionKind, Object, Resource
+from pybernetes.machinery.meta import Object
 
 GROUP = "admission.k8s.io"
 VERSIONS = ("v1", "v1beta1")
@@ -48,68 +49,13 @@ def review_version(offered: Sequence[str]) -> str:
     raise InvalidReview("webhook does not accept known AdmissionReview versions (v1beta1, v1)")
 
 
-def seen_as(obj: Object | None, request: AdmissionRequest, invocation: Invocation, versions: Versions) -> Object | None:
-    """The object in the version and kind that the hook asked for."""
-    if obj is None:
-        return None
-    own = versions.kind_of(request.resource, request.subresource)
-    if own == request.resource.gvk and invocation.resource != request.resource:
-        obj = versions.convert(obj, request.resource, invocation.resource)
-    rest = {field: value for field, value in obj.items() if field not in ("kind", "apiVersion")}
-    return {"kind": invocation.kind.kind, "apiVersion": invocation.kind.api_version, **rest}
-
-
 def question(
     request: AdmissionRequest, invocation: Invocation, versions: Versions, obj: Object | None, old: Object | None, uid: str
 ) -> tuple[str, Object]:
     """(version, the AdmissionReview to send); `obj` and `old` as `seen_as` the hook. Raises `InvalidReview`."""
     version = review_version(invocation.hook.review_versions)
-    asked = {"uid": uid, **described(request, invocation, versions), "object": obj, "oldObject": old}
+    asked = {"uid": uid, **described(request, invocation.match, versions), "object": obj, "oldObject": old}
     return version, {"kind": "AdmissionReview", "apiVersion": f"{GROUP}/{version}", "request": asked}
-
-
-def described(request: AdmissionRequest, invocation: Invocation, versions: Versions) -> Object:
-    """The request without its objects: what a question says of it, and the variable `request` of conditions."""
-    asked: Object = {
-        "kind": _kind(invocation.kind),
-        "resource": _resource(invocation.resource),
-        "requestKind": _kind(versions.kind_of(request.resource, request.subresource)),
-        "requestResource": _resource(request.resource),
-    }
-    if request.subresource:
-        asked["subResource"] = asked["requestSubResource"] = request.subresource
-    name = request.name or ((request.object or {}).get("metadata") or {}).get("name", "")
-    if name:
-        asked["name"] = name
-    namespace = namespace_name(request)
-    if namespace:
-        asked["namespace"] = namespace
-    asked |= {
-        "operation": request.operation.value,
-        "userInfo": user_info(request.user),
-        "dryRun": request.dry_run,
-        "options": request.options or None,
-    }
-    return asked
-
-
-def user_info(user: User) -> Object:
-    info: Object = {"username": user.name}
-    if user.uid:
-        info["uid"] = user.uid
-    if user.groups:
-        info["groups"] = list(user.groups)
-    if user.extra:
-        info["extra"] = {key: list(values) for key, values in user.extra.items()}
-    return info
-
-
-def _kind(gvk: GroupVersionKind) -> Object:
-    return {"group": gvk.group, "version": gvk.version, "kind": gvk.kind}
-
-
-def _resource(resource: Resource) -> Object:
-    return {"group": resource.group, "version": resource.version, "resource": resource.plural}
 
 
 def read_answer(review: Any, version: str, uid: str, *, mutating: bool) -> Answer:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from pybernetes.apiserver.admission.described import seen_as
 from pybernetes.apiserver.admission.interface import AdmissionPlugin, AdmissionRequest
 from pybernetes.apiserver.admission.webhooks.calls import Caller, HookFailed, fail_open
 from pybernetes.apiserver.admission.webhooks.hooks import HookSource
 from pybernetes.apiserver.admission.webhooks.matching import Invocation, is_exempt
-from pybernetes.apiserver.admission.webhooks.review import seen_as
 from pybernetes.apiserver.registry.strategy import Reader
 from pybernetes.machinery.errors import StatusError
 from pybernetes.machinery.resources import VALIDATING_WEBHOOK_CONFIGURATIONS
@@ -46,8 +46,8 @@ class ValidatingAdmissionWebhook(AdmissionPlugin):
         """Why the request is refused. Returned, not raised: the other hooks are to be heard all the same."""
         try:
             versions = self._caller.versions
-            obj = seen_as(request.object, request, invocation, versions)
-            old = seen_as(request.old_object, request, invocation, versions)
+            obj = seen_as(request.object, request, invocation.match, versions)
+            old = seen_as(request.old_object, request, invocation.match, versions)
             try:
                 await self._caller.ask(request, invocation, obj, old, mutating=False)
             except HookFailed as failure:

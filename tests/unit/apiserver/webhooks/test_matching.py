@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from pybernetes.apiserver.admission.interface import AdmissionRequest, Operation
+from pybernetes.apiserver.admission.versions import KindVersions
 from pybernetes.apiserver.admission.webhooks import review
 from pybernetes.apiserver.admission.webhooks.hooks import compile_hooks
-from pybernetes.apiserver.admission.webhooks.matching import KindVersions, is_exempt, match
+from pybernetes.apiserver.admission.webhooks.matching import is_exempt, match
 from pybernetes.apiserver.attributes import User
 from pybernetes.machinery.errors import NotFound
 from pybernetes.machinery.resources import (

@@ -1,0 +1,64 @@
+"""One stored object, the versions that it is served in, and as which of them a hook or a policy sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from pybernetes.apiserver.registry.kinds import Kind
+from pybernetes.machinery.meta import GroupVersionKind, Object, Resource, clone
+from pybernetes.machinery.resources import SUBRESOURCES
+
+
+class Versions(Protocol):
+    """What is served of one stored object."""
+
+    def others(self, resource: Resource) -> Sequence[Resource]:
+        """The other resources that serve the same stored objects (`matchPolicy: Equivalent`)."""
+        ...
+
+    def kind_of(self, resource: Resource, subresource: str) -> GroupVersionKind:
+        """What is read and written there: of `deployments/scale` a Scale."""
+        ...
+
+    def convert(self, obj: Object, source: Resource, target: Resource) -> Object:
+        """The object of one resource as the other serves it; a new one."""
+        ...
+
+    def settle(self, obj: Object, resource: Resource, subresource: str) -> None:
+        """Check what came from outside against the schema, drop what is unknown, add defaults; in place.
+
+        Raises `BadRequest`.
+        """
+        ...
+
+
+class KindVersions:
+    """`Versions` of the kinds that a server has."""
+
+    def __init__(self, kinds: Mapping[Resource, Kind]) -> None:
+        self._kinds = kinds
+
+    def others(self, resource: Resource) -> Sequence[Resource]:
+        kind = self._kinds.get(resource)
+        if kind is None:
+            return ()
+        return [other.resource for other in self._kinds.values() if other.table is kind.table and other is not kind]
+
+    def kind_of(self, resource: Resource, subresource: str) -> GroupVersionKind:
+        if not subresource:
+            return resource.gvk
+        kind = self._kinds.get(resource)
+        below = kind.subresources.get(subresource) if kind is not None else SUBRESOURCES[resource].get(subresource)
+        return below.gvk if below is not None else resource.gvk
+
+    def convert(self, obj: Object, source: Resource, target: Resource) -> Object:
+        stored = self._kinds[source].to_storage(clone(obj))
+        return {**self._kinds[target].from_storage(stored), "apiVersion": target.api_version}
+
+    def settle(self, obj: Object, resource: Resource, subresource: str) -> None:
+        kind = self._kinds.get(resource)
+        if kind is None or self.kind_of(resource, subresource) != resource.gvk:
+            return  # options of a connection, a Scale, a Binding: whoever reads it checks it
+        kind.schema.conform(obj)
+        kind.strategy.default(obj)
