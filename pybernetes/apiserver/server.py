@@ -290,7 +290,10 @@ class ApiServer:
     ) -> Response:
         verdict = await self._authorizer.authorize(user, info)
         if record is not None:
-            record.authorized(verdict.decision is Decision.ALLOW, verdict.reason)
+            record.authorized(verdict.decision is Decision.ALLOW, verdict.reason, verdict.error)
+        if verdict.decision is not Decision.ALLOW and verdict.error:
+            log.warning("Authorization failed", path=request.path, err=verdict.error)
+            return authorization.undecided(f"{request.path}?{request.query}" if request.query else request.path, verdict.error)
         if verdict.decision is not Decision.ALLOW:
             raise authorization.forbidden(user, info, verdict.reason)
         elsewhere = self._aggregator.service_for(info)
@@ -432,6 +435,8 @@ class ApiServer:
         """Some requests do more than their method says: a PUT or an apply may create. Raises `Forbidden`."""
         info = replace(call.info, verb=verb)
         verdict = await self._authorizer.authorize(call.user, info)
+        if verdict.decision is not Decision.ALLOW and verdict.error:
+            raise InternalError(f"Internal error occurred: {verdict.error}")
         if verdict.decision is not Decision.ALLOW:
             raise authorization.forbidden(call.user, info, verdict.reason)
 

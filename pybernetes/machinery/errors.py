@@ -208,14 +208,19 @@ def forbidden(group: str, resource: str, name: str, why: str) -> Forbidden:
 def invalid(group: str, kind: str, name: str, errors: Iterable[FieldError]) -> Invalid:
     """A failed validation. `kind` is the Kind (not the plural), again as upstream has it."""
     found = list(errors)
-    texts = list(dict.fromkeys(map(str, found)))  # a cause may come twice, the sentence does not
-    shown = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]" if texts else "<nil>"
+    shown = aggregate(map(str, found)) or "<nil>"  # a cause may come twice, the sentence does not
     named = f"{kind}.{group}" if group else kind
     return Invalid(
         f'{named} "{name}" is invalid: {shown}',
         group=group, kind=kind, name=name,
         causes=[Cause(error.type, error.body, error.field) for error in found],
     )  # fmt: skip
+
+
+def aggregate(messages: Iterable[str]) -> str:
+    """Several errors as one sentence, as Go joins them: one is alone, more are in brackets, repeats are left out."""
+    texts = list(dict.fromkeys(messages))
+    return texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]" if texts else ""
 
 
 def _group_resource(group: str, resource: str) -> str:

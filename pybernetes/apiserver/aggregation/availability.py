@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
-from pybernetes.apiserver.admission.webhooks.client import explain
 from pybernetes.apiserver.aggregation.front_proxy import identity_headers
 from pybernetes.apiserver.aggregation.remote_services import Misconfigured, RemoteServices
 from pybernetes.apiserver.aggregation.service_resolver import Unroutable, ready_addresses, service_port, slices_of
 from pybernetes.apiserver.attributes import MASTERS, User
 from pybernetes.apiserver.registry.strategy import Reader
+from pybernetes.client.failures import explain
 from pybernetes.client.transport import ConnectionFailed, RequestTimeout
 from pybernetes.machinery.http.messages import Request
 from pybernetes.machinery.meta import Object

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pybernetes.apiserver.admission.webhooks.client import explain
 from pybernetes.apiserver.aggregation.front_proxy import identity_headers, is_identity_header
 from pybernetes.apiserver.aggregation.remote_services import Misconfigured, RemoteServices
 from pybernetes.apiserver.aggregation.service_resolver import Unroutable
 from pybernetes.apiserver.attributes import User
 from pybernetes.apiserver.proxying import NOT_FORWARDED, NOT_RETURNED, relayed
+from pybernetes.client.failures import explain
 from pybernetes.client.transport import ConnectionFailed
 from pybernetes.machinery.http.messages import Request, Response
 from pybernetes.machinery.log import logger

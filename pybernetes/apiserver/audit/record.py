@@ -70,7 +70,10 @@ class Record:
         self._verdict = self._auditor.policy.evaluate(user, self._info)
         self._log(REQUEST_RECEIVED)
 
-    def authorized(self, allowed: bool, reason: str) -> None:
+    def authorized(self, allowed: bool, reason: str, error: str = "") -> None:
+        if error and not allowed:  # nothing was decided
+            self.annotations["authorization.k8s.io/reason"] = "internal error"
+            return
         self.annotations["authorization.k8s.io/decision"] = "allow" if allowed else "forbid"
         self.annotations["authorization.k8s.io/reason"] = reason
 

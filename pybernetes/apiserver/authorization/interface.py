@@ -15,8 +15,12 @@ class Decision(Enum):
 
 
 class Verdict(NamedTuple):
+    """`error` is what went wrong while deciding (a webhook that does not answer, say): a request that is not allowed is then
+    answered with 500, for nobody knows whether it should have been."""
+
     decision: Decision
     reason: str = ""
+    error: str = ""
 
 
 class Authorizer(Protocol):

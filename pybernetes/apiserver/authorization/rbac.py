@@ -17,6 +17,7 @@ from pybernetes.apiserver.attributes import RequestInfo, User
 from pybernetes.apiserver.authorization.interface import Decision, Verdict
 from pybernetes.apiserver.authorization.rules import Rule, compiled
 from pybernetes.apiserver.registry.strategy import Reader
+from pybernetes.machinery.errors import aggregate
 from pybernetes.machinery.meta import Object, name_of, namespace_of
 from pybernetes.machinery.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
 
@@ -158,8 +159,7 @@ def _grants(index: Index, user: User, namespace: str) -> Iterator[Grant]:
 
 
 def _missing(grants: Sequence[Grant]) -> str:
-    errors = list(dict.fromkeys(grant.role.missing for grant in grants if grant.role.missing))
-    return errors[0] if len(errors) == 1 else "[" + ", ".join(errors) + "]" if errors else ""
+    return aggregate(grant.role.missing for grant in grants if grant.role.missing)
 
 
 def _remember(memory: dict[K, V], key: K, value: V) -> None:

@@ -5,12 +5,14 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/authorization-resour
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pybernetes.apiserver.attributes import RequestInfo, User
 from pybernetes.apiserver.authorization.interface import Authorizer, Decision
+from pybernetes.apiserver.authorization.selectors import evaluation_errors, field_selector, label_selector
 from pybernetes.apiserver.authorization.union import Union
+from pybernetes.apiserver.registry import checks
 from pybernetes.machinery import errors
 from pybernetes.machinery.errors import FieldError
 from pybernetes.machinery.meta import Object
@@ -20,20 +22,23 @@ GROUP = "authorization.k8s.io"
 
 async def subject_access_review(review: Object, authorizer: Authorizer) -> Object:
     spec = _spec(review)
-    _refuse([*_access_errors(spec), *_subject_errors(spec)])
+    _refuse([*_access_errors(spec), *_subject_errors(spec), *_metadata_errors(review)])
     return await _answered(review, spec, _named_user(spec), authorizer)
 
 
 async def local_subject_access_review(review: Object, namespace: str, authorizer: Authorizer) -> Object:
     spec = _spec(review)
-    _refuse([*_access_errors(spec), *_subject_errors(spec), *_local_errors(spec, namespace)])
-    metadata = {**(review.get("metadata") or {}), "namespace": namespace}
+    metadata = {"namespace": namespace, **(review.get("metadata") or {})}
+    if metadata["namespace"] != namespace:
+        raise errors.BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+    problems = [*_access_errors(spec), *_subject_errors(spec), *_metadata_errors(review, but_for="namespace")]
+    _refuse([*problems, *_local_errors(spec, namespace)])
     return await _answered({**review, "metadata": metadata}, spec, _named_user(spec), authorizer)
 
 
 async def self_subject_access_review(review: Object, user: User, authorizer: Authorizer) -> Object:
     spec = _spec(review)
-    _refuse(list(_access_errors(spec)))
+    _refuse([*_access_errors(spec), *_metadata_errors(review)])
     return await _answered(review, spec, user, authorizer)
 
 
@@ -67,6 +72,10 @@ async def _answered(review: Object, spec: Object, user: User, authorizer: Author
         status["denied"] = True
     if verdict.reason:
         status["reason"] = verdict.reason
+    problems = [verdict.error] if verdict.error else []
+    problems += evaluation_errors(spec.get("resourceAttributes") or {})
+    if problems:
+        status["evaluationError"] = "; ".join(problems)
     return {**review, "spec": spec, "status": status}
 
 
@@ -97,30 +106,14 @@ def _request_info(spec: Object) -> RequestInfo:
         path="",
         is_resource=True,
         group=attributes.get("group", ""),
-        version=attributes.get("version", ""),
+        version=attributes.get("version") or "*",  # as upstream tells webhooks
         resource=attributes.get("resource", ""),
         subresource=attributes.get("subresource", ""),
         namespace=attributes.get("namespace", ""),
         name=attributes.get("name", ""),
-        label_selector=_selector(attributes.get("labelSelector")),
-        field_selector=_selector(attributes.get("fieldSelector")),
+        label_selector=label_selector(attributes.get("labelSelector")).text,
+        field_selector=field_selector(attributes.get("fieldSelector")).text,
     )
-
-
-def _selector(selector: Object | None) -> str:
-    """The raw form of a `LabelSelectorAttributes`/`FieldSelectorAttributes`; what has none is left out, which widens it."""
-    if not selector:
-        return ""
-    if raw := selector.get("rawSelector"):
-        return str(raw)
-    terms = []
-    for requirement in selector.get("requirements") or ():
-        values: list[str] = requirement.get("values") or []
-        if requirement.get("operator") == "In" and len(values) == 1:
-            terms.append(f"{requirement['key']}={values[0]}")
-        elif requirement.get("operator") == "NotIn" and len(values) == 1:
-            terms.append(f"{requirement['key']}!={values[0]}")
-    return ",".join(terms)
 
 
 def _access_errors(spec: Object) -> Iterator[FieldError]:
@@ -133,11 +126,14 @@ def _access_errors(spec: Object) -> Iterator[FieldError]:
     if "resourceAttributes" not in spec and "nonResourceAttributes" not in spec:
         problem = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
         yield FieldError.invalid("spec.resourceAttributes", None, problem)
-    for field in ("fieldSelector", "labelSelector"):
-        yield from _selector_errors((spec.get("resourceAttributes") or {}).get(field), f"spec.resourceAttributes.{field}")
+    attributes = spec.get("resourceAttributes") or {}
+    yield from _selector_errors(attributes.get("fieldSelector"), "spec.resourceAttributes.fieldSelector", _field_requirement)
+    yield from _selector_errors(attributes.get("labelSelector"), "spec.resourceAttributes.labelSelector", _label_requirement)
 
 
-def _selector_errors(selector: Object | None, path: str) -> Iterator[FieldError]:
+def _selector_errors(
+    selector: Object | None, path: str, check: Callable[[Object, str], Iterator[FieldError]]
+) -> Iterator[FieldError]:
     if selector is None:
         return
     if selector.get("rawSelector") and selector.get("requirements"):
@@ -146,11 +142,29 @@ def _selector_errors(selector: Object | None, path: str) -> Iterator[FieldError]
         )
     if not selector.get("rawSelector") and not selector.get("requirements"):
         yield FieldError.required(f"{path}.requirements", f"when {path} is specified, requirements or rawSelector is required")
+    for place, requirement in enumerate(selector.get("requirements") or ()):
+        yield from check(requirement, f"{path}.requirements[{place}]")
+
+
+def _field_requirement(requirement: Object, path: str) -> Iterator[FieldError]:
+    if not requirement.get("key"):
+        yield FieldError.required(path + ".key", "must be specified")
+    yield from checks.values_fit_operator(requirement, path)
+
+
+def _label_requirement(requirement: Object, path: str) -> Iterator[FieldError]:
+    return checks.label_expression(requirement, path, known_operators=False)
 
 
 def _subject_errors(spec: Object) -> Iterator[FieldError]:
     if not spec.get("user") and not spec.get("groups"):
         yield FieldError.invalid("spec.user", spec.get("user", ""), "at least one of user or group must be specified")
+
+
+def _metadata_errors(review: Object, *, but_for: str = "") -> Iterator[FieldError]:
+    given = {key: value for key, value in (review.get("metadata") or {}).items() if value and key != "managedFields"}
+    if given.keys() - {but_for}:
+        yield FieldError.invalid("metadata", given, "must be empty" + (f" except for {but_for}" if but_for else ""))
 
 
 def _local_errors(spec: Object, namespace: str) -> Iterator[FieldError]:

@@ -11,7 +11,10 @@ from pybernetes.apiserver.authorization.rbac import RBAC
 from pybernetes.apiserver.registry.strategy import Reader
 from pybernetes.machinery import errors
 from pybernetes.machinery.errors import Forbidden
+from pybernetes.machinery.http.messages import Response
 from pybernetes.machinery.meta import Object
+
+_HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 ALL_RULES: tuple[Object, ...] = (
     {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
@@ -43,14 +46,16 @@ class Union:
         self._authorizers = dict(authorizers)
 
     async def authorize(self, user: User, info: RequestInfo) -> Verdict:
-        reasons = []
+        reasons, problems = [], []
         for authorizer in self._authorizers.values():
             verdict = await authorizer.authorize(user, info)
             if verdict.decision is not Decision.NO_OPINION:
                 return verdict
             if verdict.reason:
                 reasons.append(verdict.reason)
-        return Verdict(Decision.NO_OPINION, "\n".join(reasons))
+            if verdict.error:
+                problems.append(verdict.error)
+        return Verdict(Decision.NO_OPINION, "\n".join(reasons), errors.aggregate(problems))
 
     def rules_for(self, user: User, namespace: str) -> tuple[list[Object], bool, str]:
         """What the user may do in a namespace: (rules, is that less than all?, what could not be resolved)."""
@@ -71,7 +76,7 @@ class Union:
             elif not isinstance(authorizer, Masters | AlwaysDeny):
                 incomplete = True
                 problems.append(f"{name} authorizer does not support user rule resolution")
-        return rules, incomplete, ", ".join(problems)
+        return rules, incomplete, errors.aggregate(problems)
 
 
 def build(modes: Sequence[str], reader: Reader) -> Union:
@@ -101,6 +106,12 @@ def forbidden(user: User, info: RequestInfo, reason: str = "") -> Forbidden:
     error = Forbidden(f"forbidden: {why}")
     error.status["details"] = {}  # upstream says them empty here
     return error
+
+
+def undecided(target: str, error: str) -> Response:
+    """Upstream's answer where an authorizer failed that might have allowed the request. `target` is path and query."""
+    shown = f'Internal Server Error: "{target}": {error}\n'.translate(_HTML)
+    return Response(500, {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}, shown.encode())
 
 
 def refusal(user: User, info: RequestInfo) -> str:

@@ -134,21 +134,28 @@ def label_selector(selector: Object | None, path: str, *, strict_values: bool = 
         yield from label_expression(expression, f"{path}.matchExpressions[{i}]", strict_values=strict_values)
 
 
-def label_expression(expression: Object, path: str, *, strict_values: bool = True) -> Iterator[FieldError]:
+def label_expression(
+    expression: Object, path: str, *, strict_values: bool = True, known_operators: bool = True
+) -> Iterator[FieldError]:
+    """`known_operators`: whether the operators of later versions are wrong."""
     values = expression.get("values") or ()
     operator = expression.get("operator", "")
-    if operator in ("In", "NotIn"):
-        if not values:
-            yield FieldError.required(path + ".values", "must be specified when `operator` is 'In' or 'NotIn'")
-    elif operator in ("Exists", "DoesNotExist"):
-        if values:
-            yield FieldError.forbidden(path + ".values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")
-    else:
+    yield from values_fit_operator(expression, path)
+    if known_operators and operator not in ("In", "NotIn", "Exists", "DoesNotExist"):
         yield FieldError.invalid(path + ".operator", operator, "not a valid selector operator")
     yield from invalid_by(path + ".key", expression.get("key", ""), v.label_key_errors)
     if strict_values:
         for i, value in enumerate(values):
             yield from invalid_by(f"{path}.values[{i}]", value, v.label_value_errors)
+
+
+def values_fit_operator(requirement: Object, path: str) -> Iterator[FieldError]:
+    """Of a selector's requirement, for labels or for fields."""
+    values, operator = requirement.get("values") or (), requirement.get("operator", "")
+    if operator in ("In", "NotIn") and not values:
+        yield FieldError.required(path + ".values", "must be specified when `operator` is 'In' or 'NotIn'")
+    if operator in ("Exists", "DoesNotExist") and values:
+        yield FieldError.forbidden(path + ".values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")
 
 
 def is_empty_selector(selector: Object | None) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 import ssl
 from collections import OrderedDict
 from typing import Any
@@ -18,6 +17,7 @@ import orjson
 
 from pybernetes.apiserver.admission.webhooks.hooks import ClientConfig
 from pybernetes.apiserver.aggregation.service_resolver import ServiceResolver, Unroutable
+from pybernetes.client.failures import explain, refusal
 from pybernetes.client.http import HttpTransport
 from pybernetes.client.transport import ConnectionFailed, RequestTimeout
 from pybernetes.machinery import codec
@@ -27,18 +27,6 @@ from pybernetes.machinery.http.messages import Request, Response
 
 TRANSPORTS_MAX = 256  # one per address, name and authority; the longest unused goes
 ANSWER_BYTES_MAX = 16 * 1024 * 1024
-_SHOWN_BYTES_MAX = 2048
-_BY_STATUS = {
-    400: "the server rejected our request for an unknown reason",
-    401: "the server has asked for the client to provide credentials",
-    404: "the server could not find the requested resource",
-    405: "the server does not allow this method on the requested resource",
-    409: "the server reported a conflict",
-    422: "the server rejected our request due to an error in our request",
-    429: "the server has received too many requests and has asked us to try again later",
-    503: "the server is currently unable to handle the request",
-    504: "the server was unable to return a response in the time allotted, but may still be processing the request",
-}
 
 
 class CallFailed(Exception):
@@ -119,55 +107,14 @@ def tls_context(ca_bundle: str) -> ssl.SSLContext:
     return context
 
 
-def explain(error: ConnectionFailed, name: str) -> str:
-    """Go's sentence for what went wrong on the way to a server called `name`."""
-    cause = error.__cause__
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        prefix = "tls: failed to verify certificate: x509: "
-        if cause.verify_code in (62, 64):  # hostname mismatch, IP address mismatch
-            return f"{prefix}certificate is not valid for any names, but wanted to match {name}"
-        if cause.verify_code in (9, 10):
-            return f"{prefix}certificate has expired or is not yet valid: {cause.verify_message}"
-        return f"{prefix}certificate signed by unknown authority"
-    text = str(error.strerror or error)
-    if isinstance(cause, ssl.SSLError):
-        return f"tls: {cause.reason or cause}"
-    if isinstance(cause, OSError) and cause.errno and cause.errno > 0 and text.startswith("dial tcp "):
-        address = text.removeprefix("dial tcp ").rpartition(": ")[0]
-        return f"dial tcp {address}: connect: {os.strerror(cause.errno).lower()}"
-    return "EOF" if text == "unexpected EOF" else text
-
-
 def _read(response: Response) -> Any:
     body = response.body
     assert isinstance(body, bytes)
     if len(body) > ANSWER_BYTES_MAX:
         raise CallFailed(f"the answer is larger than {ANSWER_BYTES_MAX} bytes")
     if not 200 <= response.status <= 206:
-        raise CallFailed(_refusal(response.status, response.headers.get("content-type", ""), body))
+        raise CallFailed(refusal(response.status, response.headers.get("content-type", ""), body))
     try:
         return codec.load_json(body)
     except ValueError as error:
         raise CallFailed(f"couldn't get version/kind; json parse error: {error}") from error
-
-
-def _refusal(status: int, content_type: str, body: bytes) -> str:
-    """What client-go makes of an answer that is an error: its Status, or a sentence about the code."""
-    if content_type.startswith("application/json"):
-        try:
-            found = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            found = None
-        if isinstance(found, dict) and found.get("kind") == "Status" and found.get("message"):
-            return str(found["message"])
-    message = "unknown"
-    if content_type.startswith("text/"):
-        message = body[:_SHOWN_BYTES_MAX].decode(errors="replace").strip()
-    if status in _BY_STATUS:
-        return _BY_STATUS[status]
-    if status in (403, 406, 415):
-        return message
-    if status >= 500:
-        quoted = orjson.dumps(message).decode()
-        return f"an error on the server ({quoted}) has prevented the request from succeeding"
-    return f"the server responded with the status code {status} but did not return more information"
