@@ -7,12 +7,22 @@ Evaluation counts: every turn of a macro and every call spends from the frame's 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pybernetes.machinery.cel import library, macros, operators, types
 from pybernetes.machinery.cel.parser import Node, parse
 from pybernetes.machinery.cel.types import DYN, Type
-from pybernetes.machinery.cel.values import NONE, CelError, CompileError, CostExceeded, Optional, TypeValue, type_name
+from pybernetes.machinery.cel.values import (
+    NONE,
+    CelError,
+    CompileError,
+    CostExceeded,
+    MessageValue,
+    Optional,
+    TypeValue,
+    type_name,
+)
 
 # What one evaluation may cost: upstream's bound for one rule, in units of about one step each.
 COST_LIMIT: Final = 1_000_000
@@ -55,12 +65,30 @@ class Program:
             value = self._run(frame)
         except RecursionError:
             raise CelError("expression nests too deeply") from None
+        except CelError as error:
+            error.cost = limit - frame.left
+            raise
         return value, limit - frame.left
 
 
-def compile_expression(text: str, variables: Mapping[str, Type]) -> Program:
-    """`variables`: name to type (`types`). Raises `CompileError`."""
-    compiler = Compiler(text, variables)
+def no_messages(name: str) -> Type | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """What expressions of some kind may use besides what all may: types of messages by name, functions."""
+
+    messages: Callable[[str], Type | None] = no_messages
+    functions: Mapping[str, library.Function] = field(default_factory=dict)
+
+
+PLAIN: Final = Extension()
+
+
+def compile_expression(text: str, variables: Mapping[str, Type], extension: Extension = PLAIN) -> Program:
+    """`variables`: name to type (`types`). A name may have a dot: `authorizer.requestResource`. Raises `CompileError`."""
+    compiler = Compiler(text, variables, extension)
     run, result = compiler.compile(parse(text))
     return Program(text, run, result, frozenset(compiler.names))
 
@@ -72,8 +100,9 @@ _TYPE_NAMES: Final = {
 
 
 class Compiler:
-    def __init__(self, text: str, variables: Mapping[str, Type]) -> None:
+    def __init__(self, text: str, variables: Mapping[str, Type], extension: Extension = PLAIN) -> None:
         self.text = text
+        self.extension = extension
         self.scope: dict[str, Type] = dict(variables)
         self.globals = frozenset(variables)
         self.names: set[str] = set()
@@ -151,6 +180,35 @@ class Compiler:
 
         return run, ("map", DYN)
 
+    def _message(self, at: int, name: str, fields: Sequence[tuple[bool, str, int, Node]]) -> tuple[Run, Type]:
+        result = self.extension.messages(name)
+        if result is None:
+            raise self.fail(at, f"undeclared reference to '{name}' (in container '')")
+        runs = []
+        for optional, field_name, where, node in fields:
+            part, kind = self.compile(node)
+            wanted = types.field(result, field_name)
+            if wanted is None:
+                raise self.fail(where, f"undefined field '{field_name}'")
+            if not optional and wanted != DYN and kind not in (DYN, wanted):
+                shown = f"'{types.shown(wanted)}' but provided type is '{types.shown(kind)}'"
+                raise self.fail(where, f"expected type of field '{field_name}' is {shown}")
+            runs.append((optional, field_name, part))
+
+        def run(frame: Frame) -> Any:
+            frame.spend(1 + len(runs))
+            made = MessageValue(name, {})
+            for optional, field_name, part in runs:
+                value = part(frame)
+                if optional:
+                    if not value.present:
+                        continue
+                    value = value.value
+                made[types.unescaped(field_name)] = value
+            return made
+
+        return run, result
+
     # Operators
 
     def _if(self, at: int, condition: Node, yes: Node, no: Node) -> tuple[Run, Type]:
@@ -200,6 +258,8 @@ class Compiler:
     # Fields and elements
 
     def _select(self, at: int, target: Node, name: str) -> tuple[Run, Type]:
+        if target[0] == "ident" and (qualified := f"{target[2]}.{name}") in self.globals:
+            return self._ident(at, qualified)
         part, kind = self.compile(target)
         result = types.field(kind, name)
         if result is None:
@@ -243,7 +303,7 @@ class Compiler:
             return macro(self, at, target, arguments)
         if target is not None and target[0] == "ident" and target[2] not in self.scope:
             qualified = f"{target[2]}.{name}"
-            if qualified in library.FUNCTIONS:
+            if qualified in library.FUNCTIONS or qualified in self.extension.functions:
                 return self._function(at, qualified, arguments)
         if target is None:
             if name not in library.FUNCTIONS:
@@ -255,15 +315,16 @@ class Compiler:
         return self._apply(function, (target, *arguments), result, name)
 
     def _function(self, at: int, name: str, arguments: Sequence[Node]) -> tuple[Run, Type]:
-        function, result = library.FUNCTIONS[name]
+        function, result = library.FUNCTIONS.get(name) or self.extension.functions[name]
         return self._apply(function, arguments, result, name)
 
     def _apply(self, function: Callable[..., Any], arguments: Sequence[Node], result: Type, name: str) -> tuple[Run, Type]:
         runs = [self.compile(argument)[0] for argument in arguments]
+        price = library.PRICES.get(name, 1)
 
         def run(frame: Frame) -> Any:
             values = [part(frame) for part in runs]
-            frame.spend(1 + sum(map(operators.size_cost, values)))
+            frame.spend(price + sum(map(operators.size_cost, values)))
             try:
                 return function(*values)
             except TypeError:

@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from pybernetes.machinery import go_duration
+from pybernetes.machinery.cel import library_authorizer as authorizer
 from pybernetes.machinery.cel import library_kubernetes as kubernetes
 from pybernetes.machinery.cel.text_format import format_text
 from pybernetes.machinery.cel.types import DYN, Type
@@ -524,5 +525,7 @@ METHODS: Final[Mapping[str, Function]] = {
     "getHours": (_part(lambda moment: moment.hour, 3600 * 10**9), "int"),
     "getMinutes": (_part(lambda moment: moment.minute, 60 * 10**9), "int"),
     "getSeconds": (_part(lambda moment: moment.second, 10**9), "int"), "getMilliseconds": (_milliseconds, "int"),
-    **kubernetes.METHODS,
+    **kubernetes.METHODS, **authorizer.METHODS,
 }  # fmt: skip
+# What a call costs besides its arguments' sizes, where that is not 1.
+PRICES: Final[Mapping[str, int]] = authorizer.PRICES

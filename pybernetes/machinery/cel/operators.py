@@ -180,7 +180,7 @@ def result_type(symbol: str, a: Type, b: Type) -> Type | None:
         fits = a == b or (a in _NUMBERS and b in _NUMBERS) if scalars else not mixed
         return "bool" if fits else None
     if not known:
-        return DYN
+        return _with_unknown(symbol, a, b)
     if symbol == "+" and isinstance(a, tuple) and isinstance(b, tuple) and a[0] == b[0] == "list":
         return a
     if {a, b} <= {"timestamp", "duration"} if scalars else False:
@@ -194,6 +194,16 @@ def result_type(symbol: str, a: Type, b: Type) -> Type | None:
     if a in _NUMBERS:
         return None if symbol == "%" and a == "double" else a
     return a if symbol == "+" and a in ("string", "bytes") else None
+
+
+def _with_unknown(symbol: str, a: Type, b: Type) -> Type:
+    """The type of `a symbol b` where one of them may be anything: what the other one leaves."""
+    other = b if a == DYN else a
+    if not isinstance(other, str):
+        return DYN
+    if other in _NUMBERS or (symbol == "+" and other in ("string", "bytes")):
+        return other
+    return {("+", "timestamp"): "timestamp", ("-", "duration"): "duration" if a == other else DYN}.get((symbol, other), DYN)
 
 
 # Fields and elements

@@ -130,9 +130,12 @@ class _Parser:
     def _member(self, node: Node) -> Node:
         while True:
             at = self._offset()
-            operator = self._next(".", ".?", "[", "[?")
+            operator = self._next(".", ".?", "[", "[?", "{")
             if not operator:
                 return node
+            if operator == "{":
+                node = self._message(at, node)
+                continue
             if operator in ("[", "[?"):
                 index = self._expression()
                 self._expect("]")
@@ -145,6 +148,24 @@ class _Parser:
                 node = ("call", at, node, name, self._arguments(")"))
             else:
                 node = ("select", at, node, name)
+
+    def _message(self, at: int, node: Node) -> Node:
+        """`Object.spec{replicas: 3}`: ("message", at, its type's name, ((optional, field, where, value), …))."""
+        name = _dotted(node)
+        if not name:
+            raise CompileError(self._text, at, "Syntax error: extraneous input '{' expecting <EOF>")
+        found: list[tuple[bool, str, int, Node]] = []
+        while not self._next("}"):
+            if found:
+                self._expect(",")
+                if self._next("}"):
+                    break
+            optional = bool(self._next("?"))
+            field = self._name()
+            where = self._offset()
+            self._expect(":")
+            found.append((optional, field, where, self._expression()))
+        return ("message", at, name, tuple(found))
 
     def _name(self) -> str:
         kind, text, at = self._tokens[self._at]
@@ -217,6 +238,15 @@ class _Parser:
             self._expect(":")
             found.append((optional, key, self._expression()))
         return ("map", at, tuple(found))
+
+
+def _dotted(node: Node) -> str:
+    """The name that a chain of selections spells; "" if it is something else."""
+    if node[0] == "ident":
+        return str(node[2])
+    if node[0] == "select" and (before := _dotted(node[2])):
+        return f"{before}.{node[3]}"
+    return ""
 
 
 def _number(text: str, whole: str, at: int) -> Any:

@@ -1,6 +1,7 @@
 """What is known of the types of an expression's parts: enough to find fields that do not exist and operands that do not fit.
 
-A type is a word (`int`, `string`, `dyn` for anything) or a tuple: ("list", item), ("map", value), ("object", schema, is_root).
+A type is a word (`int`, `string`, `dyn` for anything) or a tuple: ("list", item), ("map", value), ("object", schema, is_root),
+("fields", name, lookup), whose `lookup` gives the type of the field of a name, or None.
 """
 
 from __future__ import annotations
@@ -48,6 +49,9 @@ def field(of: Type, name: str) -> Type | None:
         return DYN if of == DYN or of == "optional" else None
     if of[0] == "map":
         return of[1]
+    if of[0] == "fields":
+        found_type: Type | None = of[2](name)
+        return found_type
     if of[0] == "meta":
         return "string" if name in ("name", "generateName") else None
     if of[0] == "object":
@@ -66,6 +70,8 @@ def shown(of: Type) -> str:
         return {"timestamp": "google.protobuf.Timestamp", "duration": "google.protobuf.Duration"}.get(of, of)
     if of[0] == "list":
         return f"list({shown(of[1])})"
+    if of[0] == "fields":
+        return str(of[1])
     return f"map(string, {shown(of[1])})" if of[0] == "map" else "object"
 
 

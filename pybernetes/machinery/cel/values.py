@@ -15,7 +15,9 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class CelError(Exception):
-    """An evaluation that failed; `str()` is upstream's sentence."""
+    """An evaluation that failed; `str()` is upstream's sentence, `cost` what it had spent until then."""
+
+    cost = 0
 
 
 class CostExceeded(CelError):
@@ -87,6 +89,21 @@ class TypeValue:
     """What `type(x)` gives."""
 
     name: str
+
+
+class MessageValue(dict[str, Any]):
+    """What `Object.spec{replicas: 3}` gives: its fields, and the name of its type."""
+
+    __slots__ = ("cel_type",)
+
+    def __init__(self, cel_type: str, fields: Mapping[str, Any]) -> None:
+        super().__init__(fields)
+        self.cel_type = cel_type
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, MessageValue) and self.cel_type == other.cel_type and dict.__eq__(self, other)
+
+    __hash__ = None
 
 
 class SetList(list[Any]):
