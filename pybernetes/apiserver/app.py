@@ -12,6 +12,7 @@ from pybernetes.apiserver.aggregation.front_proxy import FrontProxy
 from pybernetes.apiserver.audit import policy
 from pybernetes.apiserver.audit.log import AuditLog
 from pybernetes.apiserver.authentication import Options as AuthenticationOptions
+from pybernetes.apiserver.authentication import RequestHeaderOptions, WebhookOptions
 from pybernetes.apiserver.kubernetes_service import keep_kubernetes_service
 from pybernetes.apiserver.options import Options
 from pybernetes.apiserver.proxying import Kubelets
@@ -35,7 +36,8 @@ async def run(options: Options) -> None:
         address = options.advertise_address or default_address()
         api = ApiServer(store, clock=clock, entropy=entropy, config=config(options, files, address))
         http = Server(api.handle, clock=clock, body_limit=options.max_request_bytes)
-        context = server_context(files.certificate, files.key, files.client_ca or None)
+        authorities = (files.client_ca, files.front_proxy.requestheader_client_ca_file)
+        context = server_context(files.certificate, files.key, *authorities)
         await http.start(options.bind_address, options.secure_port, context)
         log.info("Serving", address=f"{options.bind_address}:{http.port}")
         try:
@@ -74,6 +76,9 @@ def config(options: Options, files: Files, address: str, clock: Clock | None = N
     keys = options.service_account_key_file or (files.service_account_key,)
     return Config(
         authentication=AuthenticationOptions(
+            client_ca_file=Path(files.client_ca) if files.client_ca else None,
+            request_header=request_header_options(files.front_proxy),
+            webhook=webhook_options(options),
             anonymous_auth=options.anonymous_auth,
             token_auth_file=Path(options.token_auth_file) if options.token_auth_file else None,
             enable_bootstrap_token_auth=options.enable_bootstrap_token_auth,
@@ -104,6 +109,25 @@ def config(options: Options, files: Files, address: str, clock: Clock | None = N
         request_timeout_s=options.request_timeout_s,
         max_requests_inflight=options.max_requests_inflight,
         max_mutating_requests_inflight=options.max_mutating_requests_inflight,
+    )  # fmt: skip
+
+
+def request_header_options(front_proxy: FrontProxy) -> RequestHeaderOptions | None:
+    if not front_proxy.requestheader_client_ca_file:
+        return None
+    return RequestHeaderOptions(
+        Path(front_proxy.requestheader_client_ca_file), front_proxy.requestheader_allowed_names,
+        front_proxy.requestheader_username_headers, front_proxy.requestheader_uid_headers,
+        front_proxy.requestheader_group_headers, front_proxy.requestheader_extra_headers_prefix,
+    )  # fmt: skip
+
+
+def webhook_options(options: Options) -> WebhookOptions | None:
+    if not options.authentication_token_webhook_config_file:
+        return None
+    return WebhookOptions(
+        Path(options.authentication_token_webhook_config_file), options.authentication_token_webhook_version,
+        options.authentication_token_webhook_cache_ttl_s,
     )  # fmt: skip
 
 

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from pybernetes.apiserver.attributes import RequestInfo
 from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.machinery.http.health import METRICS_CONTENT_TYPE
 from pybernetes.machinery.http.messages import Response
 from pybernetes.machinery.meta import Resource
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
 
 BUCKETS_S = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60)
 _LONG_RUNNING = frozenset(("watch", "connect"))
@@ -49,12 +53,13 @@ class Metrics:
         buckets[bisect_left(BUCKETS_S, seconds)] += 1
         self._durations[labels] = (buckets, total + seconds)
 
-    async def render(self) -> Response:
+    async def render(self, others: Sequence[Metric] = ()) -> Response:
+        """All of them as text, with `others` counted elsewhere."""
         requests = dict(self._requests)
         durations = {labels: (list(buckets), total) for labels, (buckets, total) in self._durations.items()}
         stored = {kind.resource.group_resource: len(kind.table) for kind in self._kinds.values() if not kind.converts}
         watchers = {kind.resource: kind.table.watcher_count for kind in self._kinds.values() if not kind.converts}
-        body = await asyncio.to_thread(_render, requests, durations, stored, watchers)
+        body = await asyncio.to_thread(_render, requests, durations, stored, watchers, others)
         return Response(200, {"Content-Type": METRICS_CONTENT_TYPE}, body)
 
 
@@ -63,6 +68,7 @@ def _render(
     durations: Mapping[_Labels, tuple[list[int], float]],
     stored: Mapping[str, int],
     watchers: Mapping[Resource, int],
+    others: Sequence[Metric],
 ) -> bytes:
     from prometheus_client import PROCESS_COLLECTOR, generate_latest
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -87,7 +93,7 @@ def _render(
 
     class Ours(Collector):
         def collect(self):  # type: ignore[no-untyped-def]
-            return [total, seconds, objects, watching]
+            return [total, seconds, objects, watching, *others]
 
     registry = CollectorRegistry()
     registry.register(Ours())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from pybernetes.apiserver import compression, deadlines, flow_control, requests, snapshots, version
+from pybernetes.apiserver import authentication, compression, deadlines, flow_control, requests, snapshots, version
 from pybernetes.apiserver.admission import chain
 from pybernetes.apiserver.admission.versions import KindVersions
 from pybernetes.apiserver.admission.webhooks.calls import Caller
@@ -26,7 +26,6 @@ from pybernetes.apiserver.attributes import MASTERS, RequestInfo, User
 from pybernetes.apiserver.audit.policy import Policy
 from pybernetes.apiserver.audit.record import Auditor, Record
 from pybernetes.apiserver.authentication import reviews as identity_reviews
-from pybernetes.apiserver.authentication import union as authentication
 from pybernetes.apiserver.authentication.impersonation import impersonate
 from pybernetes.apiserver.authorization import reviews as access_reviews
 from pybernetes.apiserver.authorization import union as authorization
@@ -60,7 +59,6 @@ from pybernetes.machinery.errors import (
     NotFound,
     ServiceUnavailable,
     StatusError,
-    Unauthorized,
     UnsupportedMediaType,
 )
 from pybernetes.machinery.http.health import ROOTS, health
@@ -120,7 +118,7 @@ class ApiServer:
         self.kinds: dict[Resource, Kind] = kinds.build(_strategies(config), resources.BUILTIN, self.image)
         self.reader = ImageReader(self.kinds)
         self.writer = ImageWriter(self.kinds, self.image, clock, entropy)
-        self._authenticator = authentication.build(config.authentication, reader=self.reader, clock=clock)
+        self._authenticator = authentication.build(config.authentication, reader=self.reader, clock=clock, entropy=entropy)
         self._authorizer = authorization.build(config.authorization_modes, self.reader)
         self._resolver = ServiceResolver(self.reader, entropy, to_endpoints=config.enable_aggregator_routing)
         self._webhooks = WebhookClient(self._resolver, clock)
@@ -168,16 +166,18 @@ class ApiServer:
         return Issuer(options, reader=self.reader, clock=self._clock, entropy=self._entropy)
 
     async def close(self) -> None:
-        """Let go of connections to kubelets, webhooks and extension servers."""
+        """Let go of connections to kubelets, webhooks and extension servers, and to whoever knows tokens."""
         await self._proxy.close()
         await self._webhooks.close()
         await self._aggregator.close()
+        await self._authenticator.close()
 
     async def run(self) -> None:
         """Follow the store, make what every cluster has; until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.image.run(), name="image")
             group.create_task(self._deadlines.run(), name="deadlines")
+            group.create_task(self._authenticator.run(), name="authentication")
             await self.image.wait_synced()
             await bootstrap.ensure(self.reader, self.writer, service_cidr=",".join(self.config.service_cidrs))
             await service_repair.repair(self.reader, self.writer)
@@ -267,11 +267,8 @@ class ApiServer:
             if request.path.startswith(ROOTS):  # nobody can be authorized yet, and a supervisor wants to know
                 return await self._serve_health(request)
             await self._wait_for_start()
-        user = await self._authenticator.authenticate(request)
-        if user is None:
-            raise Unauthorized("Unauthorized")
-        caller = user
-        user = await impersonate(user, request.headers, info, self._authorizer)
+        caller = await self._authenticator.authenticate(request)
+        user = await impersonate(caller, request.headers, info, self._authorizer)
         if record is not None:
             record.identify(caller, user if user is not caller else None)
         level = flow_control.classify(user, info)
@@ -298,6 +295,7 @@ class ApiServer:
             raise authorization.forbidden(user, info, verdict.reason)
         elsewhere = self._aggregator.service_for(info)
         if elsewhere is not None:
+            self._authenticator.identity_headers.take_off(request)
             return await self._aggregator.serve(elsewhere, request, user)
         if not info.is_resource:
             return await self._serve_path(request, user)
@@ -379,6 +377,7 @@ class ApiServer:
         if info.verb not in below.verbs:
             raise _not_allowed()
         if info.subresource in _PROXIED:
+            self._authenticator.identity_headers.take_off(call.request)
             await self.image.current()
             return await self._proxy.serve(call)
         if info.subresource in _OWN:
@@ -453,7 +452,7 @@ class ApiServer:
         if path.startswith(ROOTS):
             return await self._serve_health(request)
         if path == "/metrics":
-            return await self.metrics.render()
+            return await self.metrics.render(self._authenticator.metrics.families())
         if path.startswith("/openapi/"):
             return await self._aggregator.openapi(request, user, self._openapi.serve)
         if path in ("/.well-known/openid-configuration", "/openid/v1/jwks") and self._tokens is not None:

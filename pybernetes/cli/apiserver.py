@@ -56,10 +56,16 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -
 @click.option("--tls-cert-file", default="", help="Serving certificate; made in the data directory if not given.")
 @click.option("--tls-private-key-file", default="", help="Its key.")
 @click.option("--client-ca-file", default="", help="Client certificates signed by these authorities are identities.")
-@click.option(
-    "--anonymous-auth", type=bool, default=True, show_default=True, help="Let requests without credential be anonymous."
-)
+@click.option("--anonymous-auth", type=bool, default=None, help="Let requests without credential be anonymous; default: true.")
 @click.option("--token-auth-file", default="", help="Static tokens: CSV of token,user,uid,groups.")
+@click.option("--authentication-token-webhook-config-file", default="", help="Ask the service in this kubeconfig for tokens.")
+@click.option(
+    "--authentication-token-webhook-version", default="v1beta1", show_default=True, help="Of the TokenReview: v1, v1beta1."
+)
+@click.option(
+    "--authentication-token-webhook-cache-ttl", "authentication_token_webhook_cache_ttl_s", default="2m0s", show_default=True,
+    callback=_seconds, help="How long its answers hold.",
+)  # fmt: skip
 @click.option(
     "--enable-bootstrap-token-auth", type=bool, default=False, is_flag=False, flag_value=True, help="Accept bootstrap tokens."
 )
@@ -73,6 +79,10 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -
 @click.option(
     "--service-account-extend-token-expiration", type=bool, default=True, show_default=True, help="Extend projected tokens."
 )
+@click.option(
+    "--service-account-max-token-expiration", "service_account_max_token_expiration_s", default="0s", show_default=True,
+    callback=_seconds, help="The longest that a token may be good for; 0: as long as asked.",
+)  # fmt: skip
 @click.option("--api-audiences", default="", callback=_list, help="Audiences of tokens; default: the issuers.")
 @click.option(
     "--service-cluster-ip-range", default="10.96.0.0/16", show_default=True, callback=_list, help="CIDRs of Services."
