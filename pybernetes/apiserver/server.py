@@ -33,6 +33,7 @@ from pybernetes.apiserver.authorization.escalation import check_write
 from pybernetes.apiserver.authorization.interface import Decision
 from pybernetes.apiserver.bootstrap import reconcile as bootstrap
 from pybernetes.apiserver.calls import Call
+from pybernetes.apiserver.custom_resources.converter import Conversions
 from pybernetes.apiserver.custom_resources.kinds import CustomKind
 from pybernetes.apiserver.custom_resources.manager import CustomResources
 from pybernetes.apiserver.discovery import AGGREGATED, Discovery
@@ -142,10 +143,11 @@ class ApiServer:
         self._discovery = Discovery(f"{config.advertise_address}:{config.secure_port}")
         self._openapi = OpenApi()
         self._routes = {(found.group, found.version, found.plural): found for found in resources.BUILTIN}
+        self._conversions = Conversions(self._webhooks, clock=clock, entropy=entropy)
         self.metrics = Metrics(self.kinds, self._routes)
         self._custom = CustomResources(
-            self.image, self.kinds[resources.CUSTOM_RESOURCE_DEFINITIONS], self.writer, self._deletes, clock=clock,
-            entropy=entropy, publish=self._publish, withdraw=self._withdraw, announce=self._announce,
+            self.image, self.kinds[resources.CUSTOM_RESOURCE_DEFINITIONS], self.writer, self._deletes, self._conversions,
+            clock=clock, entropy=entropy, publish=self._publish, withdraw=self._withdraw, announce=self._announce,
         )  # fmt: skip
         self._reviews = self._review_handlers()
         self._ready = asyncio.Event()
@@ -168,6 +170,7 @@ class ApiServer:
     async def close(self) -> None:
         """Let go of connections to kubelets, webhooks and extension servers, and to whoever knows tokens."""
         await self._proxy.close()
+        await self._conversions.close()
         await self._webhooks.close()
         await self._aggregator.close()
         await self._authenticator.close()
@@ -341,7 +344,7 @@ class ApiServer:
         if resource.namespaced != bool(info.namespace) and not _may_span(resource, info):
             raise _unknown_path()
         if isinstance(kind, CustomKind):
-            _check_custom(call, kind)
+            _check_custom(call)
         if kind.strategy.deprecation and (info.verb in resource.verbs or info.subresource):
             call.warnings.append(kind.strategy.deprecation)
         if info.subresource:
@@ -452,7 +455,9 @@ class ApiServer:
         if path.startswith(ROOTS):
             return await self._serve_health(request)
         if path == "/metrics":
-            return await self.metrics.render(self._authenticator.metrics.families())
+            return await self.metrics.render([
+                *self._authenticator.metrics.families(), *self._conversions.metrics.families(),
+            ])  # fmt: skip
         if path.startswith("/openapi/"):
             return await self._aggregator.openapi(request, user, self._openapi.serve)
         if path in ("/.well-known/openid-configuration", "/openid/v1/jwks") and self._tokens is not None:
@@ -505,9 +510,8 @@ def _strategies(config: Config) -> Sequence[Strategy]:
     return STRATEGIES
 
 
-def _check_custom(call: Call, kind: CustomKind) -> None:
-    """What custom resources cannot do. Raises `NotAcceptable`, `UnsupportedMediaType`, `NotImplementedYet`."""
-    kind.check_served()
+def _check_custom(call: Call) -> None:
+    """What custom resources cannot do. Raises `NotAcceptable`, `UnsupportedMediaType`."""
     if call.format.media == requests.PROTOBUF and call.format.shape == "object":
         raise NotAcceptable("only the following media types are accepted: application/json, application/yaml")
     content_type = call.request.headers.get("content-type", "").partition(";")[0].strip()

@@ -10,20 +10,21 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import orjson
 
-from pybernetes.apiserver.image import Event, Image, decode
+from pybernetes.apiserver.image import Event, Image
 from pybernetes.apiserver.registry import rendering
+from pybernetes.apiserver.registry.conversion import ConversionFailed
 from pybernetes.apiserver.registry.kinds import Kind, labels_of
 from pybernetes.apiserver.requests import PROTOBUF, Format
 from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.fields import Selector as FieldSelector
 from pybernetes.machinery.labels import Selector as LabelSelector
 from pybernetes.machinery.meta import Object
-from pybernetes.store.interface import Entry, Revision
+from pybernetes.store.interface import Change, Entry, Revision
 
 PENDING_LIMIT = 10_000  # events buffered for one watcher
 BATCH_LIMIT = 200  # events in one write
@@ -31,6 +32,7 @@ BOOKMARK_PERIOD_S = 60.0
 INITIAL_EVENTS_END = {"annotations": {"k8s.io/initial-events-end": "true"}}
 
 ADDED, MODIFIED, DELETED = "ADDED", "MODIFIED", "DELETED"
+UNCONVERTED = "UNCONVERTED"  # ours: what it is remains to be seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,16 @@ class Selection:
             return False
         return self.fields.matches_everything or self._fields_match(entry)
 
+    def type_of(self, old: Entry | None, new: Entry | None) -> str:
+        """Of the event that a change from `old` to `new` is here; "" if it is none."""
+        if self.everything:
+            return DELETED if new is None else ADDED if old is None else MODIFIED
+        was = old is not None and self.matches(old)
+        is_ = new is not None and self.matches(new)
+        if not was and not is_:
+            return ""
+        return (MODIFIED if was else ADDED) if is_ else DELETED
+
     def _fields_match(self, entry: Entry) -> bool:
         namespace, name = self.kind.names(entry.key)
         known = {"metadata.name": name, "metadata.namespace": namespace}
@@ -69,7 +81,7 @@ class Selection:
             if by_node and requirement.value.encode() not in entry.value:
                 return False
         readers = self.kind.strategy.selectable_fields
-        obj = decode(entry)
+        obj = self.kind.selected(entry)
         return all(requirement.matches(readers[requirement.field](obj)) for requirement in others)
 
     def index(self) -> tuple[tuple[str, str] | None, Callable[[Object], str] | None]:
@@ -116,7 +128,7 @@ class Subscription:
         self._cut = False
         self._columns_sent = False
         self._index, read = selection.index()
-        self._lines = self._stream(initial, mark_initial_end)
+        self._lines = self._stream(initial, image.revision, mark_initial_end)
         selection.kind.table.watch(self, self._index, read)
 
     def __aiter__(self) -> Subscription:
@@ -137,15 +149,10 @@ class Subscription:
         selection = self._selection
         if not change.key.startswith(selection.scope):
             return
-        old, new = change.previous, change.entry
-        if selection.everything:
-            type_ = DELETED if new is None else ADDED if old is None else MODIFIED
-        else:
-            was = old is not None and selection.matches(old)
-            is_ = new is not None and selection.matches(new)
-            if not was and not is_:
-                return
-            type_ = (MODIFIED if was else ADDED) if is_ else DELETED
+        # Of what has to be converted by somebody else it is known later (`_converted`) whether it matches.
+        type_ = UNCONVERTED if selection.kind.converts_remotely else selection.type_of(change.previous, change.entry)
+        if not type_:
+            return
         if len(self._pending) >= PENDING_LIMIT:
             self.cut()
             return
@@ -172,22 +179,25 @@ class Subscription:
 
     # Reading
 
-    async def _stream(self, initial: Sequence[Entry], mark_initial_end: bool) -> AsyncGenerator[bytes, None]:
+    async def _stream(
+        self, initial: Sequence[Entry], revision: Revision, mark_initial_end: bool
+    ) -> AsyncGenerator[bytes, None]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._timeout_s
         bookmark_at = loop.time() + BOOKMARK_PERIOD_S
-        revision = self._image.revision
         try:
-            now = self._clock.now()
             for start in range(0, len(initial), BATCH_LIMIT):
-                yield b"".join(self._line(ADDED, entry, None, now) for entry in initial[start : start + BATCH_LIMIT])
+                batch = initial[start : start + BATCH_LIMIT]
+                if self._selection.kind.converts_remotely:
+                    batch = await self._chosen(batch)
+                now = self._clock.now()
+                yield b"".join([self._line(ADDED, entry, None, now) for entry in batch])
                 await asyncio.sleep(0)
             if mark_initial_end:
                 yield self._bookmark(revision, INITIAL_EVENTS_END)
             while True:
                 if self._pending:
-                    now = self._clock.now()
-                    yield b"".join([self._event_line(now) for _ in range(min(len(self._pending), BATCH_LIMIT))])
+                    yield await self._batch()
                     continue
                 left = deadline - loop.time()
                 if self._cut or left <= 0:
@@ -202,12 +212,45 @@ class Subscription:
                     await wake
                 finally:
                     timer.cancel()
+        except ConversionFailed as error:
+            yield error_line(error.status, self._format.media)
         finally:
             self.close()
 
-    def _event_line(self, now: datetime) -> bytes:
-        type_, event = self._pending.popleft()
-        change = event.change
+    async def _batch(self) -> bytes:
+        """The lines of the next events."""
+        pending = self._pending
+        taken = [pending.popleft() for _ in range(min(len(pending), BATCH_LIMIT))]
+        if not self._selection.kind.converts_remotely:
+            now = self._clock.now()
+            return b"".join([self._event_line(type_, event, event.change, now) for type_, event in taken])
+        converted = await self._converted([event for _, event in taken])
+        now = self._clock.now()
+        return b"".join([self._event_line(type_, event, change, now) for type_, event, change in converted])
+
+    async def _chosen(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        selection = self._selection
+        return [entry for entry in await selection.kind.localized(entries) if selection.matches(entry)]
+
+    async def _converted(self, events: Sequence[Event]) -> list[tuple[str, Event, Change]]:
+        """Those that are wanted, as what kind of event, and their changes in the served version: in order, all at once."""
+        selection, wanted = self._selection, []
+        for event in events:
+            change = event.change
+            # What was before is shown if it is all there is, and else looked at by selectors alone.
+            if change.previous is not None and (change.entry is None or not selection.everything):
+                wanted.append(change.previous)
+            if change.entry is not None:
+                wanted.append(change.entry)
+        localized = dict(zip(map(id, wanted), await selection.kind.localized(wanted), strict=True))
+        found = []
+        for event in events:
+            old, new = (entry and localized.get(id(entry), entry) for entry in (event.change.previous, event.change.entry))
+            if type_ := selection.type_of(old, new):
+                found.append((type_, event, replace(event.change, previous=old, entry=new)))
+        return found
+
+    def _event_line(self, type_: str, event: Event, change: Change, now: datetime) -> bytes:
         deleted = type_ == DELETED
         entry = change.previous if deleted else change.entry
         assert entry is not None
