@@ -13,9 +13,10 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+import msgspec
 import orjson
 
 from pybernetes.machinery.clock import Clock
@@ -35,16 +36,31 @@ DECODED_LIMIT = 20_000  # decoded objects kept per resource for `Reader`
 class Event:
     """One change of one object, and what the watchers need of it: computed once, when the first of them asks."""
 
-    __slots__ = ("change", "encoded", "fields", "labels", "old_fields", "old_labels", "seen_at")
+    __slots__ = ("_labels", "_objects", "change", "encoded", "seen_at")
 
     def __init__(self, change: Change, seen_at: float) -> None:
         self.change = change
         self.seen_at = seen_at
         self.encoded: dict[Any, bytes] = {}  # by (event type, representation)
-        self.labels: dict[str, str] | None = None
-        self.old_labels: dict[str, str] | None = None
-        self.fields: dict[str, str] = {}
-        self.old_fields: dict[str, str] = {}
+        # By whether they are of what was before.
+        self._labels: dict[bool, Mapping[str, str]] = {}
+        self._objects: dict[bool, Object] = {}
+
+    def labels(self, entry: Entry) -> Mapping[str, str]:
+        """The labels of one of the change's two entries."""
+        is_old = entry is self.change.previous
+        found = self._labels.get(is_old)
+        if found is None:
+            found = self._labels[is_old] = labels_of(entry.value)
+        return found
+
+    def object(self, entry: Entry) -> Object:
+        """One of the change's two entries, decoded; shared, so never altered."""
+        is_old = entry is self.change.previous
+        found = self._objects.get(is_old)
+        if found is None:
+            found = self._objects[is_old] = decode(entry)
+        return found
 
 
 class Watcher(Protocol):
@@ -62,7 +78,7 @@ class Watcher(Protocol):
 class Table:
     """The entries of one stored resource, below `prefix` (which ends with "/")."""
 
-    def __init__(self, prefix: str, labels_of: Callable[[bytes], dict[str, str]] | None = None) -> None:
+    def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self.entries: dict[str, Entry] = {}
         self.generation = Revision(0)  # revision of the last change
@@ -151,7 +167,7 @@ class Table:
             yield from tuple(found)
         for field, (read, _) in self._field_indexes.items():
             old, new = change.previous, change.entry
-            values = dict.fromkeys(read(decode(entry)) for entry in (old, new) if entry is not None)
+            values = dict.fromkeys(read(event.object(entry)) for entry in (old, new) if entry is not None)
             for value in values:
                 found = watchers.get((field, value))
                 if found:
@@ -211,6 +227,22 @@ def decode(entry: Entry) -> Object:
     obj: Object = orjson.loads(entry.value)
     obj["metadata"]["resourceVersion"] = str(entry.mod_revision)
     return obj
+
+
+class _Labelled(msgspec.Struct):
+    labels: dict[str, str] | None = None
+
+
+class _Metadata(msgspec.Struct):
+    metadata: _Labelled
+
+
+_METADATA = msgspec.json.Decoder(_Metadata)
+
+
+def labels_of(value: bytes) -> Mapping[str, str]:
+    """The labels of stored bytes, nothing else decoded."""
+    return _METADATA.decode(value).metadata.labels or {}
 
 
 class Image:

@@ -15,10 +15,10 @@ from datetime import datetime
 
 import orjson
 
-from pybernetes.apiserver.image import Event, Image
+from pybernetes.apiserver.image import Event, Image, labels_of
 from pybernetes.apiserver.registry import rendering
 from pybernetes.apiserver.registry.conversion import ConversionFailed
-from pybernetes.apiserver.registry.kinds import Kind, labels_of
+from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.apiserver.requests import PROTOBUF, Format
 from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.fields import Selector as FieldSelector
@@ -48,22 +48,25 @@ class Selection:
     def everything(self) -> bool:
         return self.labels.matches_everything and self.fields.matches_everything
 
-    def matches(self, entry: Entry) -> bool:
-        if not self.labels.matches_everything and not self.labels.matches(labels_of(entry.value)):
-            return False
-        return self.fields.matches_everything or self._fields_match(entry)
+    def matches(self, entry: Entry, event: Event | None = None) -> bool:
+        """Whether an object is wanted; `event`: the one that it is part of, which saves decoding it for each watcher."""
+        if not self.labels.matches_everything:
+            labels = event.labels(entry) if event is not None else labels_of(entry.value)
+            if not self.labels.matches(labels):
+                return False
+        return self.fields.matches_everything or self._fields_match(entry, event)
 
-    def type_of(self, old: Entry | None, new: Entry | None) -> str:
+    def type_of(self, old: Entry | None, new: Entry | None, event: Event | None = None) -> str:
         """Of the event that a change from `old` to `new` is here; "" if it is none."""
         if self.everything:
             return DELETED if new is None else ADDED if old is None else MODIFIED
-        was = old is not None and self.matches(old)
-        is_ = new is not None and self.matches(new)
+        was = old is not None and self.matches(old, event)
+        is_ = new is not None and self.matches(new, event)
         if not was and not is_:
             return ""
         return (MODIFIED if was else ADDED) if is_ else DELETED
 
-    def _fields_match(self, entry: Entry) -> bool:
+    def _fields_match(self, entry: Entry, event: Event | None) -> bool:
         namespace, name = self.kind.names(entry.key)
         known = {"metadata.name": name, "metadata.namespace": namespace}
         others = []
@@ -81,7 +84,7 @@ class Selection:
             if by_node and requirement.value.encode() not in entry.value:
                 return False
         readers = self.kind.strategy.selectable_fields
-        obj = self.kind.selected(entry)
+        obj = event.object(entry) if event is not None and not self.kind.converts else self.kind.selected(entry)
         return all(requirement.matches(readers[requirement.field](obj)) for requirement in others)
 
     def index(self) -> tuple[tuple[str, str] | None, Callable[[Object], str] | None]:
@@ -150,7 +153,7 @@ class Subscription:
         if not change.key.startswith(selection.scope):
             return
         # Of what has to be converted by somebody else it is known later (`_converted`) whether it matches.
-        type_ = UNCONVERTED if selection.kind.converts_remotely else selection.type_of(change.previous, change.entry)
+        type_ = UNCONVERTED if selection.kind.converts_remotely else selection.type_of(change.previous, change.entry, event)
         if not type_:
             return
         if len(self._pending) >= PENDING_LIMIT:

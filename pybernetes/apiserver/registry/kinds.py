@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
-import msgspec
 import orjson
 
 from pybernetes.apiserver.image import ROOT, Image, Table, decode
@@ -35,22 +34,6 @@ STORAGE_PATHS = {
     ("networking.k8s.io", "ingresses"): "ingress",
 }
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
-
-
-class _Labelled(msgspec.Struct):
-    labels: dict[str, str] | None = None
-
-
-class _Metadata(msgspec.Struct):
-    metadata: _Labelled
-
-
-_METADATA = msgspec.json.Decoder(_Metadata)
-
-
-def labels_of(value: bytes) -> Mapping[str, str]:
-    """The labels of stored bytes, nothing else decoded."""
-    return _METADATA.decode(value).metadata.labels or {}
 
 
 class Kind:
