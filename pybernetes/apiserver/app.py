@@ -107,6 +107,7 @@ def config(options: Options, files: Files, address: str, clock: Clock | None = N
         audit_policy=policy.load(Path(options.audit_policy_file)) if options.audit_policy_file else None,
         audit_write=audit_log(options, clock).write if options.audit_policy_file and options.audit_log_path else None,
         request_timeout_s=options.request_timeout_s,
+        enable_priority_and_fairness=options.enable_priority_and_fairness,
         max_requests_inflight=options.max_requests_inflight,
         max_mutating_requests_inflight=options.max_mutating_requests_inflight,
     )  # fmt: skip

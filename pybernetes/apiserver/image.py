@@ -81,6 +81,7 @@ class Table:
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self.entries: dict[str, Entry] = {}
+        self.size = 0  # bytes of their values
         self.generation = Revision(0)  # revision of the last change
         self.window: deque[Event] = deque()
         self.window_start = Revision(0)  # changes after this revision are all in the window
@@ -119,6 +120,7 @@ class Table:
 
     def load(self, entries: Sequence[Entry], revision: Revision) -> None:
         self.entries = {entry.key: entry for entry in entries}
+        self.size = sum(len(entry.value) for entry in entries)
         self._keys = sorted(self.entries)
         self._decoded.clear()
         self.window.clear()
@@ -128,12 +130,18 @@ class Table:
     def apply(self, change: Change, now: float) -> None:
         key = change.key
         if change.entry is None:
-            if self.entries.pop(key, None) is not None:
+            old = self.entries.pop(key, None)
+            if old is not None:
+                self.size -= len(old.value)
                 del self._keys[bisect_left(self._keys, key)]
             self._decoded.pop(key, None)
         else:
-            if key not in self.entries:
+            old = self.entries.get(key)
+            if old is None:
                 insort(self._keys, key)
+            else:
+                self.size -= len(old.value)
+            self.size += len(change.entry.value)
             self.entries[key] = change.entry
         self.generation = change.revision
         event = Event(change, now)

@@ -60,6 +60,7 @@ class Options:
     audit_log_maxbackup: int = 0
     audit_log_maxsize: int = 0  # megabytes
     request_timeout_s: float = 60.0
+    enable_priority_and_fairness: bool = True
     max_requests_inflight: int = 400
     max_mutating_requests_inflight: int = 200
     shutdown_grace_s: float = 10.0

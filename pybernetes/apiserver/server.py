@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pybernetes.apiserver import authentication, compression, deadlines, flow_control, requests, snapshots, version
+from pybernetes.apiserver import authentication, compression, deadlines, requests, snapshots, version
 from pybernetes.apiserver.admission import chain
 from pybernetes.apiserver.admission.versions import KindVersions
 from pybernetes.apiserver.admission.webhooks.calls import Caller
@@ -37,6 +37,10 @@ from pybernetes.apiserver.custom_resources.converter import Conversions
 from pybernetes.apiserver.custom_resources.kinds import CustomKind
 from pybernetes.apiserver.custom_resources.manager import CustomResources
 from pybernetes.apiserver.discovery import AGGREGATED, Discovery
+from pybernetes.apiserver.flow_control.controller import Controller as FlowController
+from pybernetes.apiserver.flow_control.gate import Gate
+from pybernetes.apiserver.flow_control.in_flight import MaxInFlight
+from pybernetes.apiserver.flow_control.interface import Door, TooBusy
 from pybernetes.apiserver.image import Image
 from pybernetes.apiserver.metrics import Metrics
 from pybernetes.apiserver.openapi import OpenApi
@@ -97,6 +101,7 @@ class Config:
     enable_aggregator_routing: bool = False  # reach Services (webhooks, extension servers) by endpoint, not by cluster IP
     front_proxy: FrontProxy = field(default_factory=FrontProxy)  # how extension servers know us
     request_timeout_s: float = deadlines.LIMIT_S
+    enable_priority_and_fairness: bool = True
     max_requests_inflight: int = 400  # these two make the seats that requests share; both 0: no limit
     max_mutating_requests_inflight: int = 200
     audit_policy: Policy | None = None  # None: nothing is recorded
@@ -155,8 +160,23 @@ class ApiServer:
         if config.audit_policy is not None and config.audit_write is not None:
             self._auditor = Auditor(config.audit_policy, config.audit_write, clock=clock, entropy=entropy)
         self._deadlines = deadlines.Deadlines(clock, config.request_timeout_s)
+        self._gate = self._make_gate()
+        self._door: Door[Any] | None = self._gate
+        if not config.enable_priority_and_fairness:
+            self._door = MaxInFlight(config.max_requests_inflight, config.max_mutating_requests_inflight)
+
+    def _make_gate(self) -> Gate | None:
+        config = self.config
         seats = config.max_requests_inflight + config.max_mutating_requests_inflight
-        self._flow = flow_control.FlowControl(seats) if seats else None
+        if not config.enable_priority_and_fairness or not seats:
+            return None
+        return Gate(seats, self._clock, self._stored, wait_s=config.request_timeout_s / 4)
+
+    def _stored(self, info: RequestInfo) -> tuple[int, int] | None:
+        """How many objects of a resource are stored here, and their bytes together."""
+        resource = self._routes.get((info.group, info.version, info.resource))
+        kind = self.kinds.get(resource) if resource is not None else None
+        return None if kind is None else (len(kind.table), kind.table.size)
 
     def _token_issuer(self) -> Issuer | None:
         """None without a key: such a server verifies at most."""
@@ -183,6 +203,13 @@ class ApiServer:
             group.create_task(self._authenticator.run(), name="authentication")
             await self.image.wait_synced()
             await bootstrap.ensure(self.reader, self.writer, service_cidr=",".join(self.config.service_cidrs))
+            if self._gate is not None:
+                schemas, levels = self.kinds[resources.FLOW_SCHEMAS], self.kinds[resources.PRIORITY_LEVEL_CONFIGURATIONS]
+                flow = FlowController(
+                    self._gate, schemas.table, levels.table, self.reader, self.writer, self._clock, self._entropy
+                )
+                flow.follow()
+                group.create_task(flow.run(), name="priority and fairness")
             await service_repair.repair(self.reader, self.writer)
             if self.config.cluster_addons:
                 await bootstrap.ensure_cluster_addons(self.reader, self.writer)
@@ -226,8 +253,9 @@ class ApiServer:
                 response = await self._serve(request, info, query, record)
         except StatusError as error:
             response = self._failure(request, error)
-        except flow_control.TooBusy:
-            response = Response(429, {**_TEXT, "Retry-After": "1"}, b"Too many requests, please try again later.\n")
+        except TooBusy as busy:
+            headers = {**_TEXT, "Retry-After": "1", **busy.headers}
+            response = Response(429, headers, b"Too many requests, please try again later.\n")
         except asyncio.CancelledError:
             if running is None or not running.expired or running.task.uncancel():
                 raise
@@ -274,16 +302,20 @@ class ApiServer:
         user = await impersonate(caller, request.headers, info, self._authorizer)
         if record is not None:
             record.identify(caller, user if user is not caller else None)
-        level = flow_control.classify(user, info)
-        flow = self._flow
-        if flow is None or not level:
+        door = self._door
+        if door is None or deadlines.is_unlimited(info):
             return await self._serve_user(request, info, query, user, record)
-        if not flow.enter_at_once(level):
-            await flow.wait(level, user.name, len(request.body))
+        seat = door.seat(user, info, query)
+        if not door.enter_at_once(seat):
+            seat = await door.wait(seat, user, info, len(request.body))
         try:
-            return await self._serve_user(request, info, query, user, record)
+            response = await self._serve_user(request, info, query, user, record)
+        except StatusError as error:
+            response = self._failure(request, error)
         finally:
-            flow.leave(level)
+            door.leave(seat)
+        response.headers.update(seat.headers)
+        return response
 
     async def _serve_user(
         self, request: Request, info: RequestInfo, query: Mapping[str, str], user: User, record: Record | None

@@ -122,6 +122,10 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -
     "--request-timeout", "request_timeout_s", default="1m0s", show_default=True, callback=_seconds,
     help="How long a request may take; watches and the like are free.",
 )  # fmt: skip
+@click.option(
+    "--enable-priority-and-fairness", type=bool, default=True, is_flag=False, flag_value=True, show_default=True,
+    help="Queue by FlowSchemas and PriorityLevelConfigurations; else the two limits below are all there is.",
+)  # fmt: skip
 @click.option("--max-requests-inflight", default=400, show_default=True, help="Reading requests at once.")
 @click.option(
     "--max-mutating-requests-inflight", default=200, show_default=True,
