@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -78,26 +78,34 @@ class Selection:
                 return False
         if not others:
             return True
+        indexed = self.kind.strategy.indexed_fields
         for requirement in others:
-            # Most pods are not on the wanted node: seen without decoding them.
-            by_node = requirement.field == "spec.nodeName" and requirement.operator == "="
-            if by_node and requirement.value.encode() not in entry.value:
-                return False
+            read = indexed.get(requirement.field)
+            if read is not None and not requirement.matches(read(entry.value)):
+                return False  # seen without decoding the rest
         readers = self.kind.strategy.selectable_fields
-        obj = event.object(entry) if event is not None and not self.kind.converts else self.kind.selected(entry)
+        selected = self.kind.selected
+        obj = event.object(entry, selected) if event is not None else selected(entry)
         return all(requirement.matches(readers[requirement.field](obj)) for requirement in others)
 
-    def index(self) -> tuple[tuple[str, str] | None, Callable[[Object], str] | None]:
-        """The narrowest index of the table for these objects, and how to read its field."""
+    def candidates(self) -> Sequence[str]:
+        """The keys, in order, among which those of the wanted objects are."""
+        table, index = self.kind.table, self.index()
+        if index is not None and table.indexes(index[0]):
+            return [key for key in table.holding(*index) if key.startswith(self.scope)]
+        return table.slice(self.scope)
+
+    def index(self) -> tuple[str, str] | None:
+        """The narrowest index of the table for these objects: see `Table.watch`."""
         namespace = self.scope[len(self.kind.prefix) : -1] if self.scope != self.kind.prefix else ""
         name = self.fields.exact("metadata.name")
         if name and (namespace or not self.kind.resource.namespaced):
-            return ("key", self.kind.key(namespace, name)), None
-        for field, read in self.kind.strategy.selectable_fields.items():
+            return "key", self.kind.key(namespace, name)
+        for field in self.kind.strategy.indexed_fields:
             value = self.fields.exact(field)
-            if value is not None and field == "spec.nodeName":
-                return (field, value), read
-        return (("namespace", namespace), None) if namespace else (None, None)
+            if value is not None:
+                return field, value
+        return ("namespace", namespace) if namespace else None
 
 
 class Subscription:
@@ -130,9 +138,9 @@ class Subscription:
         self._wake: asyncio.Future[None] | None = None
         self._cut = False
         self._columns_sent = False
-        self._index, read = selection.index()
+        self._index = selection.index()
         self._lines = self._stream(initial, image.revision, mark_initial_end)
-        selection.kind.table.watch(self, self._index, read)
+        selection.kind.table.watch(self, self._index)
 
     def __aiter__(self) -> Subscription:
         return self
@@ -171,6 +179,7 @@ class Subscription:
     def replay(self, events: Sequence[Event]) -> None:
         for event in events:
             self.offer(event)
+            event.offered()
 
     def close(self) -> None:
         self._selection.kind.table.unwatch(self, self._index)

@@ -52,6 +52,8 @@ class Kind:
         self.versions[resource.api_version] = self
         self.prefix = f"{ROOT}{storage_path(strategy)}/"
         self.table: Table = image.table(self.prefix)
+        if strategy.indexed_fields:
+            self.table.index(strategy.indexed_fields)
         self.list_kind = f"{resource.kind}List"
         self.list_head = f'{{"kind":"{resource.kind}List","apiVersion":"{resource.api_version}","metadata":'.encode()
         self._head = f'{{"kind":"{resource.kind}","apiVersion":"{resource.api_version}","metadata":{{'.encode()

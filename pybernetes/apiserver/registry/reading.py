@@ -204,13 +204,13 @@ async def _find(call: Call, wanted: Selection, image: Image) -> _Found:
     elif version != "0":
         await image.current()
     revision = image.revision
-    keys, entries = kind.table.slice(wanted.scope), kind.table.entries
+    entries = kind.table.entries
     name = wanted.fields.exact("metadata.name")
     if name and (wanted.scope != kind.prefix or not kind.resource.namespaced):
         entry = entries.get(wanted.scope + name)
         return await _cut([entry] if entry is not None else [], wanted, revision, 0)
     # Taken at once: the stream that follows must show this very revision.
-    return await _cut([entries[key] for key in keys], wanted, revision, limit)
+    return await _cut([entries[key] for key in wanted.candidates()], wanted, revision, limit)
 
 
 async def _history(wanted: Selection, image: Image, revision: int, after: str, limit: int, *, continued: bool) -> _Found:
@@ -394,7 +394,7 @@ async def watch(call: Call, kind: Kind, image: Image) -> Response:
     initial: Sequence[Entry] = ()
     if sends_all:
         entries = kind.table.entries
-        initial = [entries[key] for key in kind.table.slice(wanted.scope)]
+        initial = [entries[key] for key in wanted.candidates()]
         if not wanted.everything and not kind.converts_remotely:  # else it is chosen from what they are converted to
             initial = [entry for entry in initial if wanted.matches(entry)]
     subscription = Subscription(
