@@ -13,6 +13,8 @@ from pybernetes.apiserver.audit import policy
 from pybernetes.apiserver.audit.log import AuditLog
 from pybernetes.apiserver.authentication import Options as AuthenticationOptions
 from pybernetes.apiserver.authentication import RequestHeaderOptions, WebhookOptions
+from pybernetes.apiserver.authorization import Options as AuthorizationOptions
+from pybernetes.apiserver.authorization import configuration as authorization
 from pybernetes.apiserver.kubernetes_service import keep_kubernetes_service
 from pybernetes.apiserver.options import Options
 from pybernetes.apiserver.proxying import Kubelets
@@ -90,7 +92,7 @@ def config(options: Options, files: Files, address: str, clock: Clock | None = N
             service_account_extend_token_expiration=options.service_account_extend_token_expiration,
             api_audiences=options.api_audiences,
         ),
-        authorization_modes=options.authorization_mode,
+        authorization=authorization_options(options),
         service_cidrs=options.service_cluster_ip_range,
         node_port_range=options.service_node_port_range,
         advertise_address=address,
@@ -130,6 +132,29 @@ def webhook_options(options: Options) -> WebhookOptions | None:
         Path(options.authentication_token_webhook_config_file), options.authentication_token_webhook_version,
         options.authentication_token_webhook_cache_ttl_s,
     )  # fmt: skip
+
+
+def authorization_options(options: Options) -> AuthorizationOptions:
+    """Raises `ConfigurationError` for flags that exclude each other."""
+    modes, webhook_file = options.authorization_mode, options.authorization_webhook_config_file
+    version = options.authorization_webhook_version
+    kept_s = (options.authorization_webhook_cache_authorized_ttl_s, options.authorization_webhook_cache_unauthorized_ttl_s)
+    if options.authorization_config:
+        if modes or webhook_file or version or kept_s != (None, None):
+            raise authorization.ConfigurationError(
+                "--authorization-config can not be specified when --authorization-mode or --authorization-webhook-* flags "
+                "are defined"
+            )
+        return AuthorizationOptions(file=options.authorization_config, policy_file=options.authorization_policy_file)
+    webhook = None
+    if webhook_file:
+        webhook = authorization.Webhook(
+            webhook_file, version or "v1beta1", authorized_ttl_s=300.0 if kept_s[0] is None else kept_s[0],
+            unauthorized_ttl_s=30.0 if kept_s[1] is None else kept_s[1],
+        )  # fmt: skip
+    policy_file = options.authorization_policy_file
+    configuration = authorization.of_flags(modes or authorization.DEFAULT_MODES, policy_file, webhook)
+    return AuthorizationOptions(configuration, policy_file=policy_file)
 
 
 def complete_files(options: Options, clock: Clock) -> Files:

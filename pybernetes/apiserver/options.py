@@ -28,7 +28,13 @@ class Options:
     authentication_token_webhook_version: str = "v1beta1"
     authentication_token_webhook_cache_ttl_s: float = 120.0
     enable_bootstrap_token_auth: bool = False
-    authorization_mode: tuple[str, ...] = ("Node", "RBAC")  # upstream's default, AlwaysAllow, is no good one
+    authorization_mode: tuple[str, ...] = ()
+    authorization_config: str = ""  # a file; excludes the mode and the webhook
+    authorization_policy_file: str = ""
+    authorization_webhook_config_file: str = ""
+    authorization_webhook_version: str = ""
+    authorization_webhook_cache_authorized_ttl_s: float | None = None
+    authorization_webhook_cache_unauthorized_ttl_s: float | None = None
     service_account_issuer: tuple[str, ...] = ()
     service_account_key_file: tuple[str, ...] = ()
     service_account_signing_key_file: str = ""

@@ -29,6 +29,8 @@ from pybernetes.apiserver.authentication import reviews as identity_reviews
 from pybernetes.apiserver.authentication.impersonation import impersonate
 from pybernetes.apiserver.authorization import reviews as access_reviews
 from pybernetes.apiserver.authorization import union as authorization
+from pybernetes.apiserver.authorization.chain import Chain as AuthorizationChain
+from pybernetes.apiserver.authorization.chain import Options as AuthorizationOptions
 from pybernetes.apiserver.authorization.escalation import check_write
 from pybernetes.apiserver.authorization.interface import Decision
 from pybernetes.apiserver.bootstrap import reconcile as bootstrap
@@ -91,7 +93,7 @@ class Config:
     """What a server is made with, beyond its store."""
 
     authentication: authentication.Options = field(default_factory=authentication.Options)
-    authorization_modes: Sequence[str] = ("Node", "RBAC")
+    authorization: AuthorizationOptions = field(default_factory=AuthorizationOptions)
     service_cidrs: tuple[str, ...] = ("10.96.0.0/16",)
     node_port_range: tuple[int, int] = (30000, 32767)
     advertise_address: str = "127.0.0.1"
@@ -125,7 +127,7 @@ class ApiServer:
         self.reader = ImageReader(self.kinds)
         self.writer = ImageWriter(self.kinds, self.image, clock, entropy)
         self._authenticator = authentication.build(config.authentication, reader=self.reader, clock=clock, entropy=entropy)
-        self._authorizer = authorization.build(config.authorization_modes, self.reader)
+        self._authorizer = AuthorizationChain(config.authorization, self.reader, clock=clock, entropy=entropy)
         self._resolver = ServiceResolver(self.reader, entropy, to_endpoints=config.enable_aggregator_routing)
         self._webhooks = WebhookClient(self._resolver, clock)
         self._aggregator = Aggregator(
@@ -194,6 +196,7 @@ class ApiServer:
         await self._webhooks.close()
         await self._aggregator.close()
         await self._authenticator.close()
+        await self._authorizer.close()
 
     async def run(self) -> None:
         """Follow the store, make what every cluster has; until cancelled."""
@@ -201,6 +204,7 @@ class ApiServer:
             group.create_task(self.image.run(), name="image")
             group.create_task(self._deadlines.run(), name="deadlines")
             group.create_task(self._authenticator.run(), name="authentication")
+            group.create_task(self._authorizer.run(), name="authorization")
             await self.image.wait_synced()
             await bootstrap.ensure(self.reader, self.writer, service_cidr=",".join(self.config.service_cidrs))
             if self._gate is not None:
@@ -321,6 +325,7 @@ class ApiServer:
         self, request: Request, info: RequestInfo, query: Mapping[str, str], user: User, record: Record | None
     ) -> Response:
         verdict = await self._authorizer.authorize(user, info)
+        self._authorizer.metrics.attempted(verdict)
         if record is not None:
             record.authorized(verdict.decision is Decision.ALLOW, verdict.reason, verdict.error)
         if verdict.decision is not Decision.ALLOW and verdict.error:

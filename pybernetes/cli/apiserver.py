@@ -30,8 +30,11 @@ def _duration(_context: click.Context, _parameter: click.Parameter, value: str) 
     return float((hours * 60 + minutes) * 60 + seconds)
 
 
-def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
+def _seconds(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
     from pybernetes.machinery import go_duration
+
+    if value is None:
+        return None
 
     try:
         return go_duration.parse(value) / 1e9
@@ -70,8 +73,21 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -
     "--enable-bootstrap-token-auth", type=bool, default=False, is_flag=False, flag_value=True, help="Accept bootstrap tokens."
 )
 @click.option(
-    "--authorization-mode", default="Node,RBAC", show_default=True, callback=_list, help="AlwaysAllow, AlwaysDeny, Node, RBAC."
-)
+    "--authorization-mode", default="", callback=_list,
+    help="AlwaysAllow, AlwaysDeny, ABAC, Webhook, Node, RBAC, in the order to ask them; default: Node,RBAC.",
+)  # fmt: skip
+@click.option("--authorization-config", default="", help="A file instead: AuthorizationConfiguration. It is followed.")
+@click.option("--authorization-policy-file", default="", help="Policies of the mode ABAC, one JSON object a line.")
+@click.option("--authorization-webhook-config-file", default="", help="A kubeconfig that leads to the webhook of the mode.")
+@click.option("--authorization-webhook-version", default="", help="What it is asked in: v1 or v1beta1 (default).")
+@click.option(
+    "--authorization-webhook-cache-authorized-ttl", "authorization_webhook_cache_authorized_ttl_s", default=None,
+    callback=_seconds, help="How long to keep that it allowed something; default: 5m0s.",
+)  # fmt: skip
+@click.option(
+    "--authorization-webhook-cache-unauthorized-ttl", "authorization_webhook_cache_unauthorized_ttl_s", default=None,
+    callback=_seconds, help="How long to keep that it did not; default: 30s.",
+)  # fmt: skip
 @click.option("--service-account-issuer", multiple=True, help="Issuer of tokens; the first signs, all are accepted.")
 @click.option("--service-account-key-file", multiple=True, help="Keys (PEM) by which tokens are verified.")
 @click.option("--service-account-signing-key-file", default="", help="The key that signs tokens; made if not given.")
