@@ -493,7 +493,8 @@ class ApiServer:
             return await self._serve_health(request)
         if path == "/metrics":
             return await self.metrics.render([
-                *self._authenticator.metrics.families(), *self._conversions.metrics.families(),
+                *self._authenticator.metrics.families(), *self._authorizer.metrics.families(),
+                *self._conversions.metrics.families(),
             ])  # fmt: skip
         if path.startswith("/openapi/"):
             return await self._aggregator.openapi(request, user, self._openapi.serve)

@@ -136,7 +136,7 @@ async def test_a_replaced_file_is_followed_and_a_bad_one_is_not(server, reviewer
     head = "apiserver_authorization_config_controller_automatic_reloads_total"
     assert f'{head}{{apiserver_id_hash="",status="success"}} 2.0' in metrics
     assert f'{head}{{apiserver_id_hash="",status="failure"}} 4.0' in metrics
-    assert 'apiserver_authorization_match_condition_exclusions_total{name="choosy",type="Webhook"} 1.0' in metrics
+    assert 'apiserver_authorization_match_condition_exclusions_total{name="choosy",type="Webhook"} 5.0' in metrics
     assert 'apiserver_authorization_decisions_total{decision="allowed",name="hook",type="Webhook"} 1.0' in metrics
 
 
