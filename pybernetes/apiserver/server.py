@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
-from pybernetes.apiserver import authentication, compression, deadlines, requests, snapshots, version
+from pybernetes.apiserver import compression, deadlines, flow_control, requests, snapshots, version
 from pybernetes.apiserver.admission import chain
 from pybernetes.apiserver.admission.versions import KindVersions
 from pybernetes.apiserver.admission.webhooks.calls import Caller
@@ -26,23 +26,17 @@ from pybernetes.apiserver.attributes import MASTERS, RequestInfo, User
 from pybernetes.apiserver.audit.policy import Policy
 from pybernetes.apiserver.audit.record import Auditor, Record
 from pybernetes.apiserver.authentication import reviews as identity_reviews
+from pybernetes.apiserver.authentication import union as authentication
 from pybernetes.apiserver.authentication.impersonation import impersonate
 from pybernetes.apiserver.authorization import reviews as access_reviews
 from pybernetes.apiserver.authorization import union as authorization
-from pybernetes.apiserver.authorization.chain import Chain as AuthorizationChain
-from pybernetes.apiserver.authorization.chain import Options as AuthorizationOptions
 from pybernetes.apiserver.authorization.escalation import check_write
 from pybernetes.apiserver.authorization.interface import Decision
 from pybernetes.apiserver.bootstrap import reconcile as bootstrap
 from pybernetes.apiserver.calls import Call
-from pybernetes.apiserver.custom_resources.converter import Conversions
 from pybernetes.apiserver.custom_resources.kinds import CustomKind
 from pybernetes.apiserver.custom_resources.manager import CustomResources
 from pybernetes.apiserver.discovery import AGGREGATED, Discovery
-from pybernetes.apiserver.flow_control.controller import Controller as FlowController
-from pybernetes.apiserver.flow_control.gate import Gate
-from pybernetes.apiserver.flow_control.in_flight import MaxInFlight
-from pybernetes.apiserver.flow_control.interface import Door, TooBusy
 from pybernetes.apiserver.image import Image
 from pybernetes.apiserver.metrics import Metrics
 from pybernetes.apiserver.openapi import OpenApi
@@ -66,15 +60,18 @@ from pybernetes.machinery.errors import (
     NotFound,
     ServiceUnavailable,
     StatusError,
+    Unauthorized,
     UnsupportedMediaType,
 )
-from pybernetes.machinery.http.health import ROOTS, health
+from pybernetes.machinery.http.health import ROOTS, Check, health
 from pybernetes.machinery.http.messages import Request, Response
 from pybernetes.machinery.log import logger
 from pybernetes.machinery.meta import Object, Resource
 from pybernetes.store.interface import Store, Unavailable
 
 if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
     from pybernetes.apiserver.authentication.tokens import Issuer
 
 log = logger("apiserver")
@@ -93,7 +90,7 @@ class Config:
     """What a server is made with, beyond its store."""
 
     authentication: authentication.Options = field(default_factory=authentication.Options)
-    authorization: AuthorizationOptions = field(default_factory=AuthorizationOptions)
+    authorization_modes: Sequence[str] = ("Node", "RBAC")
     service_cidrs: tuple[str, ...] = ("10.96.0.0/16",)
     node_port_range: tuple[int, int] = (30000, 32767)
     advertise_address: str = "127.0.0.1"
@@ -103,7 +100,6 @@ class Config:
     enable_aggregator_routing: bool = False  # reach Services (webhooks, extension servers) by endpoint, not by cluster IP
     front_proxy: FrontProxy = field(default_factory=FrontProxy)  # how extension servers know us
     request_timeout_s: float = deadlines.LIMIT_S
-    enable_priority_and_fairness: bool = True
     max_requests_inflight: int = 400  # these two make the seats that requests share; both 0: no limit
     max_mutating_requests_inflight: int = 200
     audit_policy: Policy | None = None  # None: nothing is recorded
@@ -112,6 +108,8 @@ class Config:
     event_ttl_s: int = 3600
     cluster_addons: bool = True  # the roles that kubeadm would add
     strategies: Sequence[Strategy] | None = None  # default: all that the registry has
+    checks: Mapping[str, Check] = field(default_factory=dict)  # further ones, of what the server was made with
+    registries: Sequence[CollectorRegistry] = ()  # further metrics
 
 
 class ApiServer:
@@ -126,8 +124,8 @@ class ApiServer:
         self.kinds: dict[Resource, Kind] = kinds.build(_strategies(config), resources.BUILTIN, self.image)
         self.reader = ImageReader(self.kinds)
         self.writer = ImageWriter(self.kinds, self.image, clock, entropy)
-        self._authenticator = authentication.build(config.authentication, reader=self.reader, clock=clock, entropy=entropy)
-        self._authorizer = AuthorizationChain(config.authorization, self.reader, clock=clock, entropy=entropy)
+        self._authenticator = authentication.build(config.authentication, reader=self.reader, clock=clock)
+        self._authorizer = authorization.build(config.authorization_modes, self.reader)
         self._resolver = ServiceResolver(self.reader, entropy, to_endpoints=config.enable_aggregator_routing)
         self._webhooks = WebhookClient(self._resolver, clock)
         self._aggregator = Aggregator(
@@ -150,11 +148,10 @@ class ApiServer:
         self._discovery = Discovery(f"{config.advertise_address}:{config.secure_port}")
         self._openapi = OpenApi()
         self._routes = {(found.group, found.version, found.plural): found for found in resources.BUILTIN}
-        self._conversions = Conversions(self._webhooks, clock=clock, entropy=entropy)
-        self.metrics = Metrics(self.kinds, self._routes)
+        self.metrics = Metrics(self.kinds, self._routes, config.registries)
         self._custom = CustomResources(
-            self.image, self.kinds[resources.CUSTOM_RESOURCE_DEFINITIONS], self.writer, self._deletes, self._conversions,
-            clock=clock, entropy=entropy, publish=self._publish, withdraw=self._withdraw, announce=self._announce,
+            self.image, self.kinds[resources.CUSTOM_RESOURCE_DEFINITIONS], self.writer, self._deletes, clock=clock,
+            entropy=entropy, publish=self._publish, withdraw=self._withdraw, announce=self._announce,
         )  # fmt: skip
         self._reviews = self._review_handlers()
         self._ready = asyncio.Event()
@@ -162,23 +159,8 @@ class ApiServer:
         if config.audit_policy is not None and config.audit_write is not None:
             self._auditor = Auditor(config.audit_policy, config.audit_write, clock=clock, entropy=entropy)
         self._deadlines = deadlines.Deadlines(clock, config.request_timeout_s)
-        self._gate = self._make_gate()
-        self._door: Door[Any] | None = self._gate
-        if not config.enable_priority_and_fairness:
-            self._door = MaxInFlight(config.max_requests_inflight, config.max_mutating_requests_inflight)
-
-    def _make_gate(self) -> Gate | None:
-        config = self.config
         seats = config.max_requests_inflight + config.max_mutating_requests_inflight
-        if not config.enable_priority_and_fairness or not seats:
-            return None
-        return Gate(seats, self._clock, self._stored, wait_s=config.request_timeout_s / 4)
-
-    def _stored(self, info: RequestInfo) -> tuple[int, int] | None:
-        """How many objects of a resource are stored here, and their bytes together."""
-        resource = self._routes.get((info.group, info.version, info.resource))
-        kind = self.kinds.get(resource) if resource is not None else None
-        return None if kind is None else (len(kind.table), kind.table.size)
+        self._flow = flow_control.FlowControl(seats) if seats else None
 
     def _token_issuer(self) -> Issuer | None:
         """None without a key: such a server verifies at most."""
@@ -190,30 +172,18 @@ class ApiServer:
         return Issuer(options, reader=self.reader, clock=self._clock, entropy=self._entropy)
 
     async def close(self) -> None:
-        """Let go of connections to kubelets, webhooks and extension servers, and to whoever knows tokens."""
+        """Let go of connections to kubelets, webhooks and extension servers."""
         await self._proxy.close()
-        await self._conversions.close()
         await self._webhooks.close()
         await self._aggregator.close()
-        await self._authenticator.close()
-        await self._authorizer.close()
 
     async def run(self) -> None:
         """Follow the store, make what every cluster has; until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.image.run(), name="image")
             group.create_task(self._deadlines.run(), name="deadlines")
-            group.create_task(self._authenticator.run(), name="authentication")
-            group.create_task(self._authorizer.run(), name="authorization")
             await self.image.wait_synced()
             await bootstrap.ensure(self.reader, self.writer, service_cidr=",".join(self.config.service_cidrs))
-            if self._gate is not None:
-                schemas, levels = self.kinds[resources.FLOW_SCHEMAS], self.kinds[resources.PRIORITY_LEVEL_CONFIGURATIONS]
-                flow = FlowController(
-                    self._gate, schemas.table, levels.table, self.reader, self.writer, self._clock, self._entropy
-                )
-                flow.follow()
-                group.create_task(flow.run(), name="priority and fairness")
             await service_repair.repair(self.reader, self.writer)
             if self.config.cluster_addons:
                 await bootstrap.ensure_cluster_addons(self.reader, self.writer)
@@ -257,9 +227,8 @@ class ApiServer:
                 response = await self._serve(request, info, query, record)
         except StatusError as error:
             response = self._failure(request, error)
-        except TooBusy as busy:
-            headers = {**_TEXT, "Retry-After": "1", **busy.headers}
-            response = Response(429, headers, b"Too many requests, please try again later.\n")
+        except flow_control.TooBusy:
+            response = Response(429, {**_TEXT, "Retry-After": "1"}, b"Too many requests, please try again later.\n")
         except asyncio.CancelledError:
             if running is None or not running.expired or running.task.uncancel():
                 raise
@@ -302,30 +271,28 @@ class ApiServer:
             if request.path.startswith(ROOTS):  # nobody can be authorized yet, and a supervisor wants to know
                 return await self._serve_health(request)
             await self._wait_for_start()
-        caller = await self._authenticator.authenticate(request)
-        user = await impersonate(caller, request.headers, info, self._authorizer)
+        user = await self._authenticator.authenticate(request)
+        if user is None:
+            raise Unauthorized("Unauthorized")
+        caller = user
+        user = await impersonate(user, request.headers, info, self._authorizer)
         if record is not None:
             record.identify(caller, user if user is not caller else None)
-        door = self._door
-        if door is None or deadlines.is_unlimited(info):
+        level = flow_control.classify(user, info)
+        flow = self._flow
+        if flow is None or not level:
             return await self._serve_user(request, info, query, user, record)
-        seat = door.seat(user, info, query)
-        if not door.enter_at_once(seat):
-            seat = await door.wait(seat, user, info, len(request.body))
+        if not flow.enter_at_once(level):
+            await flow.wait(level, user.name, len(request.body))
         try:
-            response = await self._serve_user(request, info, query, user, record)
-        except StatusError as error:
-            response = self._failure(request, error)
+            return await self._serve_user(request, info, query, user, record)
         finally:
-            door.leave(seat)
-        response.headers.update(seat.headers)
-        return response
+            flow.leave(level)
 
     async def _serve_user(
         self, request: Request, info: RequestInfo, query: Mapping[str, str], user: User, record: Record | None
     ) -> Response:
         verdict = await self._authorizer.authorize(user, info)
-        self._authorizer.metrics.attempted(verdict)
         if record is not None:
             record.authorized(verdict.decision is Decision.ALLOW, verdict.reason, verdict.error)
         if verdict.decision is not Decision.ALLOW and verdict.error:
@@ -335,7 +302,6 @@ class ApiServer:
             raise authorization.forbidden(user, info, verdict.reason)
         elsewhere = self._aggregator.service_for(info)
         if elsewhere is not None:
-            self._authenticator.identity_headers.take_off(request)
             return await self._aggregator.serve(elsewhere, request, user)
         if not info.is_resource:
             return await self._serve_path(request, user)
@@ -381,7 +347,7 @@ class ApiServer:
         if resource.namespaced != bool(info.namespace) and not _may_span(resource, info):
             raise _unknown_path()
         if isinstance(kind, CustomKind):
-            _check_custom(call)
+            _check_custom(call, kind)
         if kind.strategy.deprecation and (info.verb in resource.verbs or info.subresource):
             call.warnings.append(kind.strategy.deprecation)
         if info.subresource:
@@ -417,7 +383,6 @@ class ApiServer:
         if info.verb not in below.verbs:
             raise _not_allowed()
         if info.subresource in _PROXIED:
-            self._authenticator.identity_headers.take_off(call.request)
             await self.image.current()
             return await self._proxy.serve(call)
         if info.subresource in _OWN:
@@ -492,10 +457,7 @@ class ApiServer:
         if path.startswith(ROOTS):
             return await self._serve_health(request)
         if path == "/metrics":
-            return await self.metrics.render([
-                *self._authenticator.metrics.families(), *self._authorizer.metrics.families(),
-                *self._conversions.metrics.families(),
-            ])  # fmt: skip
+            return await self.metrics.render()
         if path.startswith("/openapi/"):
             return await self._aggregator.openapi(request, user, self._openapi.serve)
         if path in ("/.well-known/openid-configuration", "/openid/v1/jwks") and self._tokens is not None:
@@ -523,7 +485,7 @@ class ApiServer:
         return _page_not_found()
 
     async def _serve_health(self, request: Request) -> Response:
-        checks = {"etcd": self._check_store, "poststarthook/rbac/bootstrap-roles": self._check_ready}
+        checks = {"etcd": self._check_store, "poststarthook/rbac/bootstrap-roles": self._check_ready, **self.config.checks}
         return await health(request, checks) or _page_not_found()
 
     def _wants_aggregated(self, request: Request) -> bool:
@@ -548,8 +510,9 @@ def _strategies(config: Config) -> Sequence[Strategy]:
     return STRATEGIES
 
 
-def _check_custom(call: Call) -> None:
-    """What custom resources cannot do. Raises `NotAcceptable`, `UnsupportedMediaType`."""
+def _check_custom(call: Call, kind: CustomKind) -> None:
+    """What custom resources cannot do. Raises `NotAcceptable`, `UnsupportedMediaType`, `NotImplementedYet`."""
+    kind.check_served()
     if call.format.media == requests.PROTOBUF and call.format.shape == "object":
         raise NotAcceptable("only the following media types are accepted: application/json, application/yaml")
     content_type = call.request.headers.get("content-type", "").partition(";")[0].strip()

@@ -33,6 +33,11 @@ class Entry:
     version: int  # writes since creation, 1 at creation
     lease: int = 0  # 0: none
 
+    @property
+    def stale(self) -> bool:
+        """Whether the same value would be stored in another form today, and is worth writing again."""
+        return False
+
 
 @dataclass(frozen=True, slots=True)
 class Page:

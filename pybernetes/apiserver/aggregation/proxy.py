@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pybernetes.apiserver.aggregation.front_proxy import identity_headers
+from pybernetes.apiserver.aggregation.front_proxy import identity_headers, is_identity_header
 from pybernetes.apiserver.aggregation.remote_services import Misconfigured, RemoteServices
 from pybernetes.apiserver.aggregation.service_resolver import Unroutable
 from pybernetes.apiserver.attributes import User
@@ -25,7 +25,7 @@ def is_available(service: Object) -> bool:
 
 
 async def serve(service: Object, request: Request, user: User, remote: RemoteServices) -> Response:
-    """The extension server's answer to `request`, asked in the name of `user`; whom it named itself is taken off already."""
+    """The extension server's answer to `request`, asked in the name of `user`."""
     if not is_available(service):
         return _problem(503, "service unavailable")
     try:
@@ -38,7 +38,7 @@ async def serve(service: Object, request: Request, user: User, remote: RemoteSer
     headers = {
         name: value
         for name, value in request.headers.items()
-        if name not in NOT_FORWARDED and not name.startswith("impersonate-")
+        if name not in NOT_FORWARDED and not name.startswith("impersonate-") and not is_identity_header(name)
     }
     headers["host"] = request.headers.get("host", "")
     if request.peer:

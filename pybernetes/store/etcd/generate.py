@@ -5,17 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def main() -> int:
+def generate(proto: Path) -> int:
+    """Make `<name>_pb2.py` and its stub beside a file of this package; 0 if that went well."""
     from grpc_tools import protoc  # type: ignore[import-untyped]
 
-    here = Path(__file__).parent
-    root = here.parents[2]
-    arguments = ["protoc", f"-I{root}", f"--python_out={root}", f"--pyi_out={root}", str(here / "rpc.proto")]
-    failed = int(protoc.main(arguments))
-    stub = here / "rpc_pb2.pyi"
+    root = Path(__file__).parents[3]
+    failed = int(protoc.main(["protoc", f"-I{root}", f"--python_out={root}", f"--pyi_out={root}", str(proto)]))
+    stub = proto.with_name(f"{proto.stem}_pb2.pyi")
     stub.write_text(f"# mypy: ignore-errors\n# ruff: noqa\n# fmt: off\n{stub.read_text()}")
     return failed
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(generate(Path(__file__).with_name("rpc.proto")))

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pybernetes.apiserver.encryption.encryption import Encryption
+from pybernetes.apiserver.encryption.store import Resources
+from pybernetes.machinery.clock import SystemClock
+from pybernetes.machinery.entropy import SystemEntropy
 from pybernetes.store.embedded import EmbeddedStore, MemoryLog, SqliteLog
 from pybernetes.store.etcd import EtcdStore, Servers
 from pybernetes.store.etcd.keys import KeySpace
@@ -14,6 +18,12 @@ from pybernetes.store.interface import Store
 from tests.component.store.etcd_server import EtcdServer, PybEtcd, missing
 
 Open = Callable[[], Awaitable[Store]]
+
+ENCRYPT_ALL = """
+apiVersion: apiserver.config.k8s.io/v1
+kind: EncryptionConfiguration
+resources: [{resources: ["*.*"], providers: [{aesgcm: {keys: [{name: k, secret: AAAAAAAAAAAAAAAAAAAAAA==}]}}]}]
+"""
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +44,7 @@ def pyb_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
         yield server
 
 
-@pytest.fixture(params=["memory", "sqlite", "etcd", "pyb_etcd"])
+@pytest.fixture(params=["memory", "sqlite", "etcd", "pyb_etcd", "encrypted"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     store: Store
     if request.param.endswith("etcd"):
@@ -42,7 +52,13 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         server.empty()
         store = await EtcdStore.open(Servers((server.url,)), KeySpace(prefix="/test/", served=""))
     else:
-        store = await EmbeddedStore.open(MemoryLog() if request.param == "memory" else SqliteLog(tmp_path / "store"))
+        store = await EmbeddedStore.open(SqliteLog(tmp_path / "store") if request.param == "sqlite" else MemoryLog())
+    if request.param == "encrypted":
+        (tmp_path / "encryption.yaml").write_text(ENCRYPT_ALL)
+        encryption = await Encryption.open(
+            f"{tmp_path}/encryption.yaml", reload=False, clock=SystemClock(), entropy=SystemEntropy(), server_id=""
+        )
+        store = encryption.wrap(store, Resources({}))
     yield store
     await store.close()
 

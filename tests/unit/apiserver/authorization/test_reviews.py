@@ -3,6 +3,7 @@
 import pytest
 
 from pybernetes.apiserver.attributes import User
+from pybernetes.apiserver.authorization import build
 from pybernetes.apiserver.authorization.interface import Decision, Verdict
 from pybernetes.apiserver.authorization.reviews import (
     local_subject_access_review,
@@ -15,9 +16,9 @@ from pybernetes.machinery import errors
 
 
 @pytest.fixture
-async def authorizer(cluster, authorizing):
+async def authorizer(cluster):
     await ensure(cluster, cluster)
-    return authorizing("Node", "RBAC")
+    return build(["Node", "RBAC"], cluster)
 
 
 def review(**spec):

@@ -1,0 +1,75 @@
+"""Entries as they come out of the store that encrypts: what was decrypted, and what cannot be.
+
+An entry that cannot be read stays an entry: it is listed, counted, watched and (by who knows nothing but its key) deleted like
+any other. Only whoever looks at its value gets the error, which is the API's answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from pybernetes.machinery.errors import Cause, InternalError
+from pybernetes.store.interface import Entry
+
+if TYPE_CHECKING:
+    from pybernetes.apiserver.encryption.transformers import Origin, Transformer
+
+
+_FIELDS = attrgetter("key", "value", "create_revision", "mod_revision", "version", "lease")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Transformed(Entry):
+    """An entry of a resource with providers of its own; equal to the entry that it means."""
+
+    origin: Origin = field(kw_only=True, repr=False)
+    transformer: Transformer = field(kw_only=True, repr=False)
+
+    __hash__ = Entry.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Entry) and _FIELDS(self) == _FIELDS(other)
+
+    @property
+    def stale(self) -> bool:
+        return self.origin != self.transformer.origin
+
+
+class Unreadable(Entry):
+    """An entry whose value nobody here can decrypt."""
+
+    __slots__ = ("why",)
+    why: str
+
+    def __init__(self, stored: Entry, why: str) -> None:
+        for name in ("key", "create_revision", "mod_revision", "version", "lease"):
+            object.__setattr__(self, name, getattr(stored, name))
+        object.__setattr__(self, "why", why)
+
+    @property
+    def value(self) -> bytes:
+        """Raises `InternalError`."""
+        raise internal_error(self.why)
+
+    def __repr__(self) -> str:
+        return f"Unreadable(key={self.key!r}, mod_revision={self.mod_revision}, why={self.why!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Unreadable) and (self.key, self.mod_revision) == (other.key, other.mod_revision)
+
+    def __hash__(self) -> int:
+        return hash((self.key, self.mod_revision))
+
+
+def internal_error(why: str) -> InternalError:
+    return InternalError(f"Internal error occurred: {why}", causes=[Cause("", why)])
+
+
+def check_readable(entries: Iterable[Entry]) -> None:
+    """For a list, which is whole or not at all. Raises `InternalError`, naming the first entry that cannot be read."""
+    if Unreadable in map(type, entries):
+        broken = next(entry for entry in entries if isinstance(entry, Unreadable))
+        raise internal_error(f'unable to transform key "{broken.key}": {broken.why}')
