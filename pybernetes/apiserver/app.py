@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pybernetes.apiserver import cors
 from pybernetes.apiserver.aggregation import front_proxy
 from pybernetes.apiserver.aggregation.front_proxy import FrontProxy
 from pybernetes.apiserver.audit import policy
@@ -14,7 +15,7 @@ from pybernetes.apiserver.audit.log import AuditLog
 from pybernetes.apiserver.authentication import Options as AuthenticationOptions
 from pybernetes.apiserver.kubernetes_service import keep_kubernetes_service
 from pybernetes.apiserver.options import Options
-from pybernetes.apiserver.proxying import Kubelets
+from pybernetes.apiserver.proxying.targets import Kubelets
 from pybernetes.apiserver.server import ApiServer, Config
 from pybernetes.apiserver.storage import encrypted, open_encryption, open_store
 from pybernetes.machinery.clock import Clock, SystemClock
@@ -38,7 +39,8 @@ async def run(options: Options) -> None:
         if encryption is not None:
             wanted = replace(wanted, checks=encryption.checks, registries=(encryption.metrics.registry,))
         api = ApiServer(store, clock=clock, entropy=entropy, config=wanted)
-        http = Server(api.handle, clock=clock, body_limit=options.max_request_bytes)
+        handle = cors.allowing(options.cors_allowed_origins, api.handle)
+        http = Server(handle, clock=clock, body_limit=options.max_request_bytes)
         context = server_context(files.certificate, files.key, files.client_ca or None)
         await http.start(options.bind_address, options.secure_port, context)
         log.info("Serving", address=f"{options.bind_address}:{http.port}")

@@ -52,6 +52,7 @@ class Options:
     enable_aggregator_routing: bool = False
     enable_admission_plugins: tuple[str, ...] = ()
     disable_admission_plugins: tuple[str, ...] = ()
+    cors_allowed_origins: tuple[str, ...] = ()  # regular expressions
     max_request_bytes: int = 3 * 1024 * 1024
     audit_policy_file: str = ""
     audit_log_path: str = ""  # "-": standard output

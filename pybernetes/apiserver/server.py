@@ -40,7 +40,8 @@ from pybernetes.apiserver.discovery import AGGREGATED, Discovery
 from pybernetes.apiserver.image import Image
 from pybernetes.apiserver.metrics import Metrics
 from pybernetes.apiserver.openapi import OpenApi
-from pybernetes.apiserver.proxying import Kubelets, Proxy
+from pybernetes.apiserver.proxying.proxy import Proxy
+from pybernetes.apiserver.proxying.targets import Kubelets
 from pybernetes.apiserver.registry import decoding, kinds, reading, rendering
 from pybernetes.apiserver.registry.core import service_repair
 from pybernetes.apiserver.registry.deleting import Deletes
@@ -62,6 +63,7 @@ from pybernetes.machinery.errors import (
     StatusError,
     Unauthorized,
     UnsupportedMediaType,
+    forbidden,
 )
 from pybernetes.machinery.http.health import ROOTS, Check, health
 from pybernetes.machinery.http.messages import Request, Response
@@ -79,6 +81,7 @@ log = logger("apiserver")
 _TEXT = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 START_WAIT_S = 5.0  # for which a request is held while the server starts
 _PROXIED = deadlines.LONG_RUNNING_SUBRESOURCES
+_INTERACTIVE = frozenset(("attach", "exec", "portforward"))
 _OWN = frozenset(("scale", "binding", "eviction", "token"))
 SYSTEM = User("system:apiserver", groups=(MASTERS,))
 
@@ -380,9 +383,11 @@ class ApiServer:
         below = kind.subresources.get(info.subresource)
         if below is None:
             raise _unknown_path()
-        if info.verb not in below.verbs:
+        if info.verb not in below.verbs and (info.subresource, call.request.method) != ("proxy", "OPTIONS"):
             raise _not_allowed()
         if info.subresource in _PROXIED:
+            if info.subresource in _INTERACTIVE and info.verb != "create":
+                await self._authorize_interaction(call)
             await self.image.current()
             return await self._proxy.serve(call)
         if info.subresource in _OWN:
@@ -443,6 +448,15 @@ class ApiServer:
             raise InternalError(f"Internal error occurred: {verdict.error}")
         if verdict.decision is not Decision.ALLOW:
             raise authorization.forbidden(call.user, info, verdict.reason)
+
+    async def _authorize_interaction(self, call: Call) -> None:
+        """A WebSocket begins with GET, but who may only `get` pods/exec must run no command by it (KEP-4006).
+
+        Raises `Forbidden`.
+        """
+        verdict = await self._authorizer.authorize(call.user, replace(call.info, verb="create"))
+        if verdict.decision is not Decision.ALLOW:
+            raise forbidden(call.info.group, call.info.resource, call.info.name, verdict.reason)
 
     def _context(self, call: Call) -> Context:
         return Context(

@@ -111,6 +111,10 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -
     "--enable-aggregator-routing", type=bool, default=False, is_flag=False, flag_value=True,
     help="Reach extension servers and webhooks by their endpoints, not by their Service's address.",
 )  # fmt: skip
+@click.option(
+    "--cors-allowed-origins", default="", callback=_list,
+    help="Regular expressions of origins whose pages may ask; default: none.",
+)  # fmt: skip
 @click.option("--enable-admission-plugins", default="", callback=_list, help="Further admission plugins.")
 @click.option("--disable-admission-plugins", default="", callback=_list, help="Admission plugins to do without.")
 @click.option(

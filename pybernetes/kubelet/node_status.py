@@ -17,6 +17,7 @@ from pybernetes.machinery.meta import Object, condition
 from pybernetes.machinery.quantity import Quantity, parse
 
 IMAGES_MAX = 50  # upstream's nodeStatusMaxImages
+DECLARED_FEATURES = ("ExtendWebSocketsToKubelet",)  # KEP-4006: WebSockets of exec and the like need no translation for us
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ def node_status(
             {"type": "Hostname", "address": name},
         ],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": configuration.port}},
+        "declaredFeatures": list(DECLARED_FEATURES),
         "nodeInfo": {
             "machineID": machine.machine_id,
             "systemUUID": machine.system_uuid,

@@ -6,7 +6,7 @@ from pybernetes.apiserver.aggregation.front_proxy import identity_headers, is_id
 from pybernetes.apiserver.aggregation.remote_services import Misconfigured, RemoteServices
 from pybernetes.apiserver.aggregation.service_resolver import Unroutable
 from pybernetes.apiserver.attributes import User
-from pybernetes.apiserver.proxying import NOT_FORWARDED, NOT_RETURNED, relayed
+from pybernetes.apiserver.proxying.exchange import exchange, forwarded_headers, upgrades
 from pybernetes.client.failures import explain
 from pybernetes.client.transport import ConnectionFailed
 from pybernetes.machinery.http.messages import Request, Response
@@ -35,32 +35,15 @@ async def serve(service: Object, request: Request, user: User, remote: RemoteSer
         return _problem(503, "service unavailable")
     except Misconfigured as error:
         return _problem(500, str(error))
-    headers = {
-        name: value
-        for name, value in request.headers.items()
-        if name not in NOT_FORWARDED and not name.startswith("impersonate-") and not is_identity_header(name)
-    }
-    headers["host"] = request.headers.get("host", "")
-    if request.peer:
-        before = request.headers.get("x-forwarded-for", "")
-        headers["x-forwarded-for"] = (f"{before}, " if before else "") + request.peer.rpartition(":")[0].strip("[]")
-    forwarded = Request(
+    headers = {name: value for name, value in forwarded_headers(request).items() if not is_identity_header(name)}
+    asked = Request(
         request.method, request.path, request.query, headers, request.body, more_headers=tuple(identity_headers(user))
     )
+    upgrade = request.headers.get("upgrade", "") if upgrades(request) else ""
     try:
-        if "upgrade" in request.headers.get("connection", "").lower():
-            headers["upgrade"], headers["connection"] = request.headers.get("upgrade", ""), "Upgrade"
-            response, connection = await transport.upgrade(forwarded)
-            if connection is not None:
-                return relayed(response, connection)
-        else:
-            response = await transport.send(forwarded, stream=True, timeout_s=HEAD_TIMEOUT_S)
+        return await exchange(transport, asked, upgrade=upgrade, head_timeout_s=HEAD_TIMEOUT_S)
     except ConnectionFailed as error:
         return _problem(503, f"error trying to reach service: {explain(error, transport.host)}")
-    kept = {name: value for name, value in response.headers.items() if name.lower() not in NOT_RETURNED}
-    if isinstance(response.body, bytes):
-        kept.pop("content-length", None)
-    return Response(response.status, kept, response.body)
 
 
 def _problem(status: int, text: str) -> Response:

@@ -6,13 +6,14 @@ Through the cluster IP a connection goes as any pod's would (so a kube-proxy mus
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from pybernetes.apiserver.registry.strategy import Reader
 from pybernetes.machinery.entropy import Entropy
 from pybernetes.machinery.errors import ServiceUnavailable, not_found
 from pybernetes.machinery.meta import Object
-from pybernetes.machinery.resources import ENDPOINT_SLICES, SERVICES
+from pybernetes.machinery.resources import ENDPOINT_SLICES, PODS, SERVICES
 
 SERVICE_NAME = "kubernetes.io/service-name"
 
@@ -73,33 +74,50 @@ def slices_of(reader: Reader, namespace: str, name: str) -> list[Object]:
 
 def ready_addresses(reader: Reader, namespace: str, name: str, port_name: str) -> list[Address]:
     """The ready endpoints of a Service behind its port of that name ("" where it has one without a name)."""
-    found = []
+    return [address for address, _ in _ready_endpoints(reader, namespace, name, port_name)]
+
+
+def _ready_endpoints(reader: Reader, namespace: str, name: str, port_name: str) -> Iterator[tuple[Address, Object]]:
     for endpoint_slice in slices_of(reader, namespace, name):
         numbers = [port for port in endpoint_slice.get("ports") or () if (port.get("name") or "") == port_name]
         if not numbers or not numbers[0].get("port"):
             continue
         for endpoint in endpoint_slice.get("endpoints") or ():
             if (endpoint.get("conditions") or {}).get("ready", True):
-                found.append(Address(endpoint["addresses"][0], numbers[0]["port"]))
-    return found
+                yield Address(endpoint["addresses"][0], numbers[0]["port"]), endpoint
+
+
+def _is_pods(reader: Reader, namespace: str, address: Address, endpoint: Object) -> bool:
+    """Whether the endpoint is the address of the pod that it names.
+
+    Who may write EndpointSlices could otherwise have the API server connect to anything for them.
+    """
+    target = endpoint.get("targetRef") or {}
+    if target.get("kind") != "Pod" or target.get("namespace") != namespace:
+        return False
+    pod = reader.get(PODS, namespace, target.get("name", ""))
+    return pod is not None and address.host in {found.get("ip") for found in pod.get("status", {}).get("podIPs") or ()}
 
 
 def proxied_address(reader: Reader, entropy: Entropy, namespace: str, name: str, wanted: str) -> Address:
-    """An endpoint for `services/proxy`, whose port is named or numbered ("": the only one).
+    """A pod's endpoint for `services/proxy`, whose port is named or numbered ("": the one without a name).
 
     Raises `NotFound`, `ServiceUnavailable`.
     """
     service = reader.get(SERVICES, namespace, name)
     if service is None:
         raise not_found("", "services", name)
-    ports = list(service.get("spec", {}).get("ports") or ())
-    if wanted:
-        found = next((port for port in ports if wanted in (port.get("name"), str(port["port"]))), None)
-    else:
-        found = ports[0] if len(ports) == 1 else None
-    if found is None:
-        raise ServiceUnavailable(f'no service port "{wanted}" found for service "{name}"')
-    ready = ready_addresses(reader, namespace, name, found.get("name", ""))
+    port_name = wanted
+    if wanted.isdecimal():
+        found = service_port(service, int(wanted))
+        if found is None:
+            raise ServiceUnavailable(f'no service port {wanted} found for service "{name}"')
+        port_name = found.get("name", "")
+    ready = [
+        address
+        for address, endpoint in _ready_endpoints(reader, namespace, name, port_name)
+        if _is_pods(reader, namespace, address, endpoint)
+    ]
     if not ready:
         raise ServiceUnavailable(f'no endpoints available for service "{name}"')
     return ready[int(entropy.random() * len(ready))]

@@ -18,7 +18,7 @@ from pybernetes.kubelet.observer import observe
 from pybernetes.kubelet.server.auth import Gate
 from pybernetes.kubelet.server.logs import LogOptions, read_log
 from pybernetes.kubelet.server.metrics import resource_metrics, summary
-from pybernetes.kubelet.server.streaming import RESIZE, STDERR, STDIN, STDOUT, Streams
+from pybernetes.kubelet.server.streaming import Streams
 from pybernetes.kubelet.shared import container_spec
 from pybernetes.machinery.clock import Clock, parse_time
 from pybernetes.machinery.entropy import Entropy
@@ -27,6 +27,7 @@ from pybernetes.machinery.http.health import health
 from pybernetes.machinery.http.messages import Request, Response
 from pybernetes.machinery.log import logger
 from pybernetes.machinery.meta import Object, uid_of
+from pybernetes.machinery.stream_translation import RESIZE, STDERR, STDIN, STDOUT
 
 log = logger("kubelet.server")
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pybernetes.apiserver.authentication import Options
-from pybernetes.apiserver.proxying import Kubelets
+from pybernetes.apiserver.proxying.targets import Kubelets
 from pybernetes.apiserver.server import ApiServer, Config
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import InProcessTransport
