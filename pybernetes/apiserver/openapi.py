@@ -404,7 +404,10 @@ class _References:
 
     def _node(self, node: Node, *, v3: bool) -> Object:
         if node.kind == Kind.STRUCT:
-            return {} if node.alternative else self.to(node.struct_name)
+            if node.alternative:
+                # Anything goes; a schema without a word in it is taken for no schema by `kubectl explain --recursive`.
+                return {"description": f"{node.struct_name.rpartition('.')[2]}, or {node.alternative}"}
+            return self.to(node.struct_name)
         if node.item is not None:
             item = self._node(node.item, v3=v3)
             if v3 and node.item.kind in _ZEROS:

@@ -11,12 +11,12 @@ import orjson
 
 from pybernetes.apiserver.admission.interface import AdmissionRequest, Operation
 from pybernetes.apiserver.calls import Call
-from pybernetes.apiserver.registry import decoding, metadata, ownership, rendering
+from pybernetes.apiserver.registry import decoding, metadata, ownership, printing, rendering
 from pybernetes.apiserver.registry.deleting import Deletes, check_preconditions
 from pybernetes.apiserver.registry.kinds import Kind
-from pybernetes.apiserver.registry.strategy import ScalePaths
+from pybernetes.apiserver.registry.strategy import AGE, Column, ScalePaths
 from pybernetes.apiserver.registry.writing import CONFLICT_TRIES, View, Writes
-from pybernetes.machinery import labels
+from pybernetes.machinery import labels, table
 from pybernetes.machinery.clock import rfc3339
 from pybernetes.machinery.errors import (
     BadRequest,
@@ -77,7 +77,7 @@ class Subresources:
             entry = kind.table.entries.get(kind.key(call.info.namespace, call.info.name))
             if entry is None:
                 raise kind.not_found(call.info.name)
-            return rendering.respond_object(200, _as_scale(kind.object(entry), paths), call.format, call.warnings)
+            return _respond_scale(call, _as_scale(kind.object(entry), paths))
         track = ownership.tracking(call, kind, ownership.SCALE)
         if verb == "update":
             ownership.check_manager(call, "UpdateOptions")
@@ -92,7 +92,7 @@ class Subresources:
             change = _rescaled(kind, _scale_patcher(call, kind), paths)
         await self._image.current()
         entry = await self._writes.change(call, kind, change, "", track, _view_of_scale(paths))
-        return rendering.respond_object(200, _as_scale(kind.object(entry), paths), call.format, call.warnings)
+        return _respond_scale(call, _as_scale(kind.object(entry), paths))
 
     # binding
 
@@ -265,6 +265,20 @@ def _assign(pod: Object, node_name: str, annotations: Object, more_labels: Objec
 # Scale as a view of the object
 
 _SCALE_RESOURCE = Resource("autoscaling", "v1", "scales", "Scale", True)
+
+
+_SCALE_COLUMNS = (Column("Name"), Column("Desired", "integer"), Column("Available", "integer"), AGE)
+
+
+def _respond_scale(call: Call, scale: Object) -> Response:
+    if call.format.shape == "table":
+        api_version = f"meta.k8s.io/{call.format.version}"
+        replicas = [part.get("replicas", 0) for part in (scale["spec"], scale["status"])]
+        cells = [scale["metadata"]["name"], *replicas, printing.age(scale, call.now())]
+        row = table.row(scale, cells, call.include, api_version=api_version)
+        metadata = {"resourceVersion": scale["metadata"]["resourceVersion"]}
+        scale = table.build(_SCALE_COLUMNS, [row], metadata, api_version=api_version)
+    return rendering.respond_object(200, scale, call.format, call.warnings)
 
 
 def _default_selector(obj: Object) -> str:
