@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pybernetes.machinery.cel import types
-from pybernetes.machinery.cel.compiler import PLAIN, Extension, Program, compile_expression
+from pybernetes.machinery.cel.checker import PLAIN, Extension
+from pybernetes.machinery.cel.compiler import Program, compile_expression
+from pybernetes.machinery.cel.declarations import parsed
 from pybernetes.machinery.cel.library_authorizer import AUTHORIZER, RESOURCE_CHECK
-from pybernetes.machinery.cel.parser import parse
 from pybernetes.machinery.cel.rules import converter
 from pybernetes.machinery.cel.types import DYN, Type
 from pybernetes.machinery.cel.values import CelError, CompileError, Duration, Timestamp, Uint, type_name
@@ -99,7 +100,11 @@ def _escape_key(text: Any) -> str:
     return text.replace("~", "~0").replace("/", "~1")
 
 
-PATCHES: Final = Extension(_messages, {"jsonpatch.escapeKey": (_escape_key, "string")})
+PATCHES: Final = Extension(
+    _messages,
+    parsed("string_jsonpatch_escapeKey_string: jsonpatch.escapeKey(string) -> string"),
+    {"jsonpatch.escapeKey": _escape_key},
+)
 
 
 def as_json(value: Any) -> Any:
@@ -181,8 +186,7 @@ def _fits(program: Program, wanted: Sequence[Type]) -> bool:
         return True
     if isinstance(program.result, tuple) and program.result == ("list", DYN):
         return any(isinstance(kind, tuple) and kind[0] == "list" for kind in wanted)
-    # Not known: of a mere selection, since nobody can know; of the rest, since our checker knows less than upstream's.
-    return program.result == DYN and parse(program.text)[0] not in ("ident", "select", "index")
+    return False
 
 
 def expression(text: str, environment: Environment, wanted: Sequence[Type] = (), extension: Extension = PLAIN) -> Expression:

@@ -9,18 +9,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import pairwise
 from typing import Any, Final
 
 from pybernetes.machinery import go_duration
 from pybernetes.machinery.cel import library_authorizer as authorizer
 from pybernetes.machinery.cel import library_kubernetes as kubernetes
+from pybernetes.machinery.cel import operators
 from pybernetes.machinery.cel.text_format import format_text
-from pybernetes.machinery.cel.types import DYN, Type
 from pybernetes.machinery.cel.values import (
     EPOCH,
     NONE,
+    ORDERED,
     CelError,
     Duration,
     Optional,
@@ -31,11 +32,12 @@ from pybernetes.machinery.cel.values import (
     equal,
     less,
     no_overload,
+    timestamp,
     type_name,
 )
 from pybernetes.machinery.go_regexp import compile_pattern
 
-Function = tuple[Callable[..., Any], Type]
+Function = Callable[..., Any]
 
 
 def _want(value: Any, *kinds: type) -> None:
@@ -162,7 +164,7 @@ def to_timestamp(value: Any) -> Timestamp:
     if type(value) is Timestamp:
         return value
     if type(value) is int:
-        return Timestamp(value * 10**9)
+        return timestamp(value * 10**9)
     _text(value)
     found = _TIME.fullmatch(value)
     try:
@@ -172,7 +174,10 @@ def to_timestamp(value: Any) -> Timestamp:
         moment = datetime.fromisoformat(f"{found[1]}T{found[2]}{zone}")
     except ValueError:
         raise CelError(f'parsing time "{value}" as "2006-01-02T15:04:05Z07:00": cannot parse "{value}" as "2006"') from None
-    return Timestamp(int((moment - EPOCH).total_seconds()) * 10**9 + int((found[3] or "").ljust(9, "0")))
+    offset = moment.utcoffset() or timedelta(0)
+    elapsed = moment.replace(tzinfo=UTC) - EPOCH - offset
+    seconds = elapsed.days * 86400 + elapsed.seconds
+    return timestamp(seconds * 10**9 + int((found[3] or "").ljust(9, "0")), offset.days * 86400 + offset.seconds)
 
 
 def size(value: Any) -> int:
@@ -216,13 +221,15 @@ def _contains(text: Any, part: Any) -> bool:
 
 
 def _starts_with(text: Any, part: Any) -> bool:
-    _text(text, part)
-    return bool(text.startswith(part))
+    if type(text) is not str or type(part) is not str:
+        raise no_overload()
+    return text.startswith(part)
 
 
 def _ends_with(text: Any, part: Any) -> bool:
-    _text(text, part)
-    return bool(text.endswith(part))
+    if type(text) is not str or type(part) is not str:
+        raise no_overload()
+    return text.endswith(part)
 
 
 def _char_at(text: Any, place: Any) -> str:
@@ -293,6 +300,16 @@ def _simple(change: Callable[[str], str]) -> Callable[[Any], str]:
     return apply
 
 
+def _trim(text: str) -> str:
+    return text.strip(_WHITE_SPACE)
+
+
+# By Unicode, which does not count the separators U+001C to U+001F that Python has.
+_WHITE_SPACE: Final = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+)
+
+
 def _ascii(text: str, *, upper: bool) -> str:
     low, high, shift = ("a", "z", -32) if upper else ("A", "Z", 32)
     return "".join(chr(ord(character) + shift) if low <= character <= high else character for character in text)
@@ -322,14 +339,12 @@ def _is_sorted(items: Any) -> bool:
 
 
 def _sum(items: Any) -> Any:
-    from pybernetes.machinery.cel.operators import add
-
     found = _items(items)
     if not found:
         return 0
     total = found[0]
     for item in found[1:]:
-        total = add(total, item)
+        total = operators.add(total, item)
     return total
 
 
@@ -345,6 +360,8 @@ def _extreme(items: Any, which: str, better: Callable[[Any, Any], bool]) -> Any:
 
 
 def _flatten(items: Any, depth: int = 1) -> list[Any]:
+    if depth < 0:
+        raise CelError("level must be non-negative")
     found: list[Any] = []
     for item in _items(items):
         if isinstance(item, list) and depth > 0:
@@ -362,27 +379,45 @@ def _distinct(items: Any) -> list[Any]:
     return found
 
 
-def _sort(items: Any) -> list[Any]:
-    from functools import cmp_to_key
+def sorted_by(items: Any, keys: Any) -> list[Any]:
+    """The items in the order of their keys."""
+    found, by = _items(items), _items(keys)
+    if by and type(by[0]) not in ORDERED:
+        raise CelError("list elements must be comparable")
+    if any(type(key) is not type(by[0]) for key in by):
+        raise CelError("list elements must have the same type")
+    return [found[place] for place in sorted(range(len(by)), key=by.__getitem__)]
 
-    return sorted(_items(items), key=cmp_to_key(lambda a, b: -1 if less(a, b) else 1 if less(b, a) else 0))
 
-
-def _slice(items: Any, start: int, end: int) -> list[Any]:
+def _slice(items: Any, start: Any, end: Any) -> list[Any]:
     found = _items(items)
-    if start < 0 or end > len(found) or start > end:
-        raise CelError(f"cannot slice({start}, {end}), list is length {len(found)}")
+    _want(start, int)
+    _want(end, int)
+    why = ""
+    if start < 0 or end < 0:
+        why = "negative indexes not supported"
+    elif start > end:
+        why = "start index must be less than or equal to end index"
+    elif end > len(found):
+        why = f"list is length {len(found)}"
+    if why:
+        raise CelError(f"cannot slice({start}, {end}), {why}")
     return found[start:end]
 
 
-def _reverse(value: Any) -> Any:
-    return value[::-1] if type(value) is str else list(reversed(_items(value)))
+def _reverse(items: Any) -> list[Any]:
+    return list(reversed(_items(items)))
+
+
+_RANGE_MAX: Final = 10_000_000
 
 
 def _range(count: Any) -> list[int]:
     _want(count, int)
-    if count > 100_000:
-        raise CelError("lists.range: the list would be too long")
+    if count < 0:
+        raise CelError(f"lists.range: size must be non-negative, got {count}")
+    if count > _RANGE_MAX:
+        raise CelError(f"lists.range: size {count} exceeds maximum allowed ({_RANGE_MAX})")
     return list(range(count))
 
 
@@ -408,6 +443,10 @@ def _value(value: Any) -> Any:
     if not _optional(value).present:
         raise CelError("optional.none() dereference")
     return value.value
+
+
+def _unwrap(items: Any) -> list[Any]:
+    return [item.value for item in _items(items) if _optional(item).present]
 
 
 def _first(items: Any) -> Optional:
@@ -476,56 +515,69 @@ def _float(change: Callable[[float], Any]) -> Callable[[Any], Any]:
     return apply
 
 
+def _rounded(change: Callable[[float], int]) -> Callable[[float], float]:
+    return lambda value: float(change(value)) if math.isfinite(value) else value
+
+
 def _round(value: float) -> float:
+    if not math.isfinite(value):
+        return value
     return math.floor(abs(value) + 0.5) * math.copysign(1.0, value)
 
 
+def _abs(value: Any) -> Any:
+    found = _numbers([value])[0]
+    return found if found >= 0 else operators.negate(found)
+
+
+def _sign(value: Any) -> Any:
+    found = _numbers([value])[0]
+    return type(found)((found > 0) - (found < 0)) if found == found else found
+
+
+def implementation(name: str, *, is_method: bool) -> Callable[..., Any]:
+    """What a declared function, method or operator does. It takes any values, and raises `CelError` or TypeError for those that
+    it is not made for."""
+    if is_method:
+        return METHODS[name]
+    found = FUNCTIONS.get(name)
+    return found if found is not None else OPERATORS[name]
+
+
+OPERATORS: Final[Mapping[str, Function]] = {
+    **{f"_{symbol}_": apply for symbol, apply in operators.BINARY.items()}, "@in": operators.is_in, "!_": operators.invert,
+    "-_": operators.negate,
+}  # fmt: skip
 FUNCTIONS: Final[Mapping[str, Function]] = {
-    "int": (to_int, "int"), "uint": (to_uint, "uint"), "double": (to_double, "double"), "string": (to_string, "string"),
-    "bool": (to_bool, "bool"), "bytes": (to_bytes, "bytes"), "duration": (to_duration, "duration"),
-    "timestamp": (to_timestamp, "timestamp"), "dyn": (lambda value: value, DYN), "size": (size, "int"),
-    "type": (lambda value: TypeValue(type_name(value)), "type"), "matches": (matches, "bool"),
-    "strings.quote": (_simple(_quote), "string"), "lists.range": (_range, ("list", "int")),
-    "sets.contains": (_sets_contains, "bool"),
-    "sets.equivalent": (lambda a, b: _sets_contains(a, b) and _sets_contains(b, a), "bool"),
-    "sets.intersects": (lambda a, b: any(contains(_items(b), item) for item in _items(a)), "bool"),
-    "optional.of": (lambda value: Optional(True, value), "optional"), "optional.none": (lambda: NONE, "optional"),
-    "optional.ofNonZeroValue": (_of_non_zero, "optional"),
-    "optional.unwrap": (lambda items: [item.value for item in _items(items) if _optional(item).present], ("list", DYN)),
-    "math.greatest": (lambda *values: max(_numbers(values)), DYN), "math.least": (lambda *values: min(_numbers(values)), DYN),
-    "math.ceil": (_float(lambda value: float(math.ceil(value))), "double"),
-    "math.floor": (_float(lambda value: float(math.floor(value))), "double"), "math.round": (_float(_round), "double"),
-    "math.trunc": (_float(lambda value: float(math.trunc(value))), "double"),
-    "math.abs": (lambda value: abs(_numbers([value])[0]), DYN),
-    "math.sign": (lambda value: type(value)((value > 0) - (value < 0)), DYN),
-    "math.isNaN": (_float(math.isnan), "bool"), "math.isInf": (_float(math.isinf), "bool"),
-    "math.isFinite": (_float(math.isfinite), "bool"), **kubernetes.FUNCTIONS,
+    "int": to_int, "uint": to_uint, "double": to_double, "string": to_string, "bool": to_bool, "bytes": to_bytes,
+    "duration": to_duration, "timestamp": to_timestamp, "dyn": lambda value: value, "size": size,
+    "type": lambda value: TypeValue(type_name(value)), "matches": matches, "strings.quote": _simple(_quote),
+    "lists.range": _range, "sets.contains": _sets_contains,
+    "sets.equivalent": lambda a, b: _sets_contains(a, b) and _sets_contains(b, a),
+    "sets.intersects": lambda a, b: any(contains(_items(b), item) for item in _items(a)),
+    "optional.of": lambda value: Optional(True, value), "optional.none": lambda: NONE,
+    "optional.ofNonZeroValue": _of_non_zero, "optional.unwrap": _unwrap,
+    "math.greatest": lambda *values: max(_numbers(values)), "math.least": lambda *values: min(_numbers(values)),
+    "math.ceil": _float(_rounded(math.ceil)), "math.floor": _float(_rounded(math.floor)), "math.round": _float(_round),
+    "math.trunc": _float(_rounded(math.trunc)), "math.abs": _abs, "math.sign": _sign, "math.isNaN": _float(math.isnan),
+    "math.isInf": _float(math.isinf), "math.isFinite": _float(math.isfinite), **kubernetes.FUNCTIONS,
 }  # fmt: skip
 METHODS: Final[Mapping[str, Function]] = {
-    "size": (size, "int"), "matches": (matches, "bool"), "find": (find, "string"), "findAll": (find_all, ("list", "string")),
-    "contains": (_contains, "bool"), "startsWith": (_starts_with, "bool"), "endsWith": (_ends_with, "bool"),
-    "charAt": (_char_at, "string"), "indexOf": (_index_of, "int"), "lastIndexOf": (_last_index_of, "int"),
-    "join": (_join, "string"), "replace": (_replace, "string"), "split": (_split, ("list", "string")),
-    "substring": (_substring, "string"), "trim": (_simple(str.strip), "string"),
-    "lowerAscii": (_simple(lambda text: _ascii(text, upper=False)), "string"),
-    "upperAscii": (_simple(lambda text: _ascii(text, upper=True)), "string"),
-    "format": (lambda text, arguments: format_text(text, _items(arguments), to_string), "string"), "reverse": (_reverse, DYN),
-    "isSorted": (_is_sorted, "bool"), "sum": (_sum, DYN),
-    "min": (lambda items: _extreme(items, "min", less), DYN),
-    "max": (lambda items: _extreme(items, "max", lambda a, b: less(b, a)), DYN),
-    "flatten": (_flatten, ("list", DYN)), "distinct": (_distinct, ("list", DYN)), "sort": (_sort, ("list", DYN)),
-    "slice": (_slice, ("list", DYN)), "first": (_first, "optional"), "last": (_last, "optional"),
-    "hasValue": (lambda value: _optional(value).present, "bool"), "value": (_value, DYN),
-    "or": (lambda value, other: value if _optional(value).present else other, "optional"),
-    "orValue": (lambda value, other: value.value if _optional(value).present else other, DYN),
-    "getFullYear": (_part(lambda moment: moment.year), "int"), "getMonth": (_part(lambda moment: moment.month - 1), "int"),
-    "getDate": (_part(lambda moment: moment.day), "int"), "getDayOfMonth": (_part(lambda moment: moment.day - 1), "int"),
-    "getDayOfWeek": (_part(lambda moment: (moment.weekday() + 1) % 7), "int"),
-    "getDayOfYear": (_part(lambda moment: moment.timetuple().tm_yday - 1), "int"),
-    "getHours": (_part(lambda moment: moment.hour, 3600 * 10**9), "int"),
-    "getMinutes": (_part(lambda moment: moment.minute, 60 * 10**9), "int"),
-    "getSeconds": (_part(lambda moment: moment.second, 10**9), "int"), "getMilliseconds": (_milliseconds, "int"),
-    **kubernetes.METHODS, **authorizer.METHODS,
+    "size": size, "matches": matches, "find": find, "findAll": find_all, "contains": _contains, "startsWith": _starts_with,
+    "endsWith": _ends_with, "charAt": _char_at, "indexOf": _index_of, "lastIndexOf": _last_index_of, "join": _join,
+    "replace": _replace, "split": _split, "substring": _substring, "trim": _simple(_trim),
+    "lowerAscii": _simple(lambda text: _ascii(text, upper=False)),
+    "upperAscii": _simple(lambda text: _ascii(text, upper=True)),
+    "format": lambda text, arguments: format_text(text, _items(arguments), to_string), "reverse": _reverse,
+    "isSorted": _is_sorted, "sum": _sum, "min": lambda items: _extreme(items, "min", less),
+    "max": lambda items: _extreme(items, "max", lambda a, b: less(b, a)), "flatten": _flatten, "distinct": _distinct,
+    "sort": lambda items: sorted_by(items, items), "@sortByAssociatedKeys": sorted_by, "slice": _slice, "first": _first,
+    "last": _last, "unwrapOpt": _unwrap, "hasValue": lambda value: _optional(value).present, "value": _value,
+    "getFullYear": _part(lambda moment: moment.year), "getMonth": _part(lambda moment: moment.month - 1),
+    "getDate": _part(lambda moment: moment.day), "getDayOfMonth": _part(lambda moment: moment.day - 1),
+    "getDayOfWeek": _part(lambda moment: (moment.weekday() + 1) % 7),
+    "getDayOfYear": _part(lambda moment: moment.timetuple().tm_yday - 1),
+    "getHours": _part(lambda moment: moment.hour, 3600 * 10**9), "getMinutes": _part(lambda moment: moment.minute, 60 * 10**9),
+    "getSeconds": _part(lambda moment: moment.second, 10**9), "getMilliseconds": _milliseconds, **kubernetes.METHODS,
+    **authorizer.METHODS,
 }  # fmt: skip
-# What a call costs besides its arguments' sizes, where that is not 1.
-PRICES: Final[Mapping[str, int]] = authorizer.PRICES

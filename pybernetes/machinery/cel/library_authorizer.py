@@ -15,11 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from pybernetes.machinery import validation
-from pybernetes.machinery.cel.types import Type
 from pybernetes.machinery.cel.values import CelError, no_overload
 
-# As upstream: two of them fit into what one evaluation may cost.
-CHECK_PRICE: Final = 350_000
 AUTHORIZER: Final = "kubernetes.authorization.Authorizer"
 RESOURCE_CHECK: Final = "kubernetes.authorization.ResourceCheck"
 _PATH_CHECK: Final = "kubernetes.authorization.PathCheck"
@@ -152,15 +149,10 @@ def _of_decision(read: Callable[[Decision], Any]) -> Callable[[Any], Any]:
     return lambda value: read(_as(Decision, value))
 
 
-METHODS: Final[Mapping[str, tuple[Callable[..., Any], Type]]] = {
-    "path": (_path, _PATH_CHECK), "group": (_group, _GROUP_CHECK), "serviceAccount": (_service_account, AUTHORIZER),
-    "resource": (_resource, RESOURCE_CHECK), "subresource": (_narrowed("subresource"), RESOURCE_CHECK),
-    "namespace": (_narrowed("namespace"), RESOURCE_CHECK), "name": (_narrowed("name"), RESOURCE_CHECK),
-    "fieldSelector": (_narrowed("field_selector"), RESOURCE_CHECK),
-    "labelSelector": (_narrowed("label_selector"), RESOURCE_CHECK), "check": (_check, _DECISION),
-    "allowed": (_of_decision(lambda decision: decision.allowed), "bool"),
-    "reason": (_of_decision(lambda decision: decision.reason), "string"),
-    "errored": (_of_decision(lambda decision: bool(decision.error)), "bool"),
-    "error": (_of_decision(lambda decision: decision.error), "string"),
+METHODS: Final[Mapping[str, Callable[..., Any]]] = {
+    "path": _path, "group": _group, "serviceAccount": _service_account, "resource": _resource,
+    "subresource": _narrowed("subresource"), "namespace": _narrowed("namespace"), "name": _narrowed("name"),
+    "fieldSelector": _narrowed("field_selector"), "labelSelector": _narrowed("label_selector"), "check": _check,
+    "allowed": _of_decision(lambda decision: decision.allowed), "reason": _of_decision(lambda decision: decision.reason),
+    "errored": _of_decision(lambda decision: bool(decision.error)), "error": _of_decision(lambda decision: decision.error),
 }  # fmt: skip
-PRICES: Final[Mapping[str, int]] = {"check": CHECK_PRICE}

@@ -18,7 +18,7 @@ from pybernetes.machinery import validation
 from pybernetes.machinery.cel.values import NONE, CelError, Optional, no_overload
 from pybernetes.machinery.quantity import Quantity
 
-Function = tuple[Callable[..., Any], Any]
+Function = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,17 @@ class Version:
 class NamedFormat:
     cel_type: ClassVar[str] = "kubernetes.NamedFormat"
     name: str
+
+    @property
+    def regex_size(self) -> int:
+        """How long a pattern of this would be: what applying it costs goes by that."""
+        return _REGEX_SIZES.get(self.name, 60)
+
+
+_REGEX_SIZES: Final = {
+    "dns1123Label": 30, "dns1035Label": 30, "dns1123LabelPrefix": 30, "dns1035LabelPrefix": 30, "labelValue": 40, "uri": 989,
+    "uuid": 69, "byte": 65, "date": 96, "datetime": 96,
+}  # fmt: skip
 
 
 def _text(value: Any) -> str:
@@ -320,6 +331,9 @@ _FORMATS: Final[Mapping[str, Callable[[str], list[str]]]] = {
 }  # fmt: skip
 
 
+FORMAT_NAMES: Final = tuple(_FORMATS)
+
+
 def _named(name: Any) -> Optional:
     return Optional(True, NamedFormat(name)) if _text(name) in _FORMATS else NONE
 
@@ -335,37 +349,32 @@ def _format_functions() -> Mapping[str, Function]:
     def make(name: str) -> Callable[[], NamedFormat]:
         return lambda: NamedFormat(name)
 
-    return {f"format.{name}": (make(name), "dyn") for name in _FORMATS}
+    return {f"format.{name}": make(name) for name in _FORMATS}
 
 
 FUNCTIONS: Final[Mapping[str, Function]] = {
-    "quantity": (quantity, "dyn"), "isQuantity": (_is(quantity), "bool"), "url": (url, "dyn"), "isURL": (_is(url), "bool"),
-    "ip": (ip, "dyn"), "isIP": (_is(ip), "bool"), "cidr": (cidr, "dyn"), "isCIDR": (_is(cidr), "bool"),
-    "ip.isCanonical": (lambda text: str(ip(text)) == text, "bool"),
-    "semver": (semver, "dyn"), "isSemver": (_is(semver), "bool"), "format.named": (_named, "optional"), **_format_functions(),
+    "quantity": quantity, "isQuantity": _is(quantity), "url": url, "isURL": _is(url), "ip": ip, "isIP": _is(ip), "cidr": cidr,
+    "isCIDR": _is(cidr), "ip.isCanonical": lambda text: str(ip(text)) == text, "semver": semver, "isSemver": _is(semver),
+    "format.named": _named, **_format_functions(),
 }  # fmt: skip
 METHODS: Final[Mapping[str, Function]] = {
-    "sign": (_of(Quantity, lambda value: (value.nanos > 0) - (value.nanos < 0)), "int"),
-    "isInteger": (_of(Quantity, _is_integer), "bool"), "asInteger": (_of(Quantity, _as_integer), "int"),
-    "asApproximateFloat": (_of(Quantity, lambda value: value.nanos / 10**9), "double"),
-    "add": (lambda value, other: _quantity(value) + _quantity(other), "dyn"),
-    "sub": (lambda value, other: _quantity(value) - _quantity(other), "dyn"),
-    "isLessThan": (lambda value, other: _compare(value, other) < 0, "bool"),
-    "isGreaterThan": (lambda value, other: _compare(value, other) > 0, "bool"), "compareTo": (_compare, "int"),
-    "getScheme": (_of(Url, lambda value: urlsplit(value.text).scheme), "string"), "getHost": (_of(Url, _host), "string"),
-    "getHostname": (_of(Url, _hostname), "string"), "getPort": (_of(Url, _port), "string"),
-    "getEscapedPath": (_of(Url, lambda value: quote(unquote(urlsplit(value.text).path), safe="/:@!$&'()*+,;=~-._")), "string"),
-    "getQuery": (_of(Url, _query), ("map", ("list", "string"))),
-    "family": (_of(Ip, lambda value: value.address.version), "int"),
-    "isUnspecified": (_of(Ip, lambda value: value.address.is_unspecified), "bool"),
-    "isLoopback": (_of(Ip, lambda value: value.address.is_loopback), "bool"),
-    "isLinkLocalMulticast": (_of(Ip, _link_local_multicast), "bool"),
-    "isLinkLocalUnicast": (_of(Ip, lambda value: value.address.is_link_local), "bool"),
-    "isGlobalUnicast": (_of(Ip, _is_global_unicast), "bool"), "ip": (_of(Cidr, ip), "dyn"),
-    "containsIP": (_contains_ip, "bool"), "containsCIDR": (_contains_cidr, "bool"),
-    "masked": (_of(Cidr, lambda value: Cidr(value.network.network_address, value.network)), "dyn"),
-    "prefixLength": (_of(Cidr, lambda value: value.network.prefixlen), "int"),
-    "major": (_of(Version, lambda value: value.numbers[0]), "int"),
-    "minor": (_of(Version, lambda value: value.numbers[1]), "int"),
-    "patch": (_of(Version, lambda value: value.numbers[2]), "int"), "validate": (_validate, "optional"),
+    "sign": _of(Quantity, lambda value: (value.nanos > 0) - (value.nanos < 0)), "isInteger": _of(Quantity, _is_integer),
+    "asInteger": _of(Quantity, _as_integer), "asApproximateFloat": _of(Quantity, lambda value: value.nanos / 10**9),
+    "add": lambda value, other: _quantity(value) + _quantity(other),
+    "sub": lambda value, other: _quantity(value) - _quantity(other),
+    "isLessThan": lambda value, other: _compare(value, other) < 0,
+    "isGreaterThan": lambda value, other: _compare(value, other) > 0, "compareTo": _compare,
+    "getScheme": _of(Url, lambda value: urlsplit(value.text).scheme), "getHost": _of(Url, _host),
+    "getHostname": _of(Url, _hostname), "getPort": _of(Url, _port),
+    "getEscapedPath": _of(Url, lambda value: quote(unquote(urlsplit(value.text).path), safe="/:@!$&'()*+,;=~-._")),
+    "getQuery": _of(Url, _query), "family": _of(Ip, lambda value: value.address.version),
+    "isUnspecified": _of(Ip, lambda value: value.address.is_unspecified),
+    "isLoopback": _of(Ip, lambda value: value.address.is_loopback), "isLinkLocalMulticast": _of(Ip, _link_local_multicast),
+    "isLinkLocalUnicast": _of(Ip, lambda value: value.address.is_link_local),
+    "isGlobalUnicast": _of(Ip, _is_global_unicast), "ip": _of(Cidr, ip), "containsIP": _contains_ip,
+    "containsCIDR": _contains_cidr,
+    "masked": _of(Cidr, lambda value: Cidr(value.network.network_address, value.network)),
+    "prefixLength": _of(Cidr, lambda value: value.network.prefixlen), "major": _of(Version, lambda value: value.numbers[0]),
+    "minor": _of(Version, lambda value: value.numbers[1]), "patch": _of(Version, lambda value: value.numbers[2]),
+    "validate": _validate,
 }  # fmt: skip

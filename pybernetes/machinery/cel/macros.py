@@ -1,280 +1,133 @@
 """Macros: calls that are no functions, since they bind variables or do not evaluate what they are given.
 
-Source: CEL language definition, "Macros"; cel-go extensions "TwoVarComprehensions", "Bindings", "OptionalTypes".
+Source: CEL language definition, "Macros"; cel-go extensions "TwoVarComprehensions", "Bindings", "OptionalTypes", "Lists".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Container, Sequence
+from typing import TYPE_CHECKING, Final
 
-from pybernetes.machinery.cel import operators
+from pybernetes.machinery.cel import types
 from pybernetes.machinery.cel.parser import Node
-from pybernetes.machinery.cel.types import DYN, Type
-from pybernetes.machinery.cel.values import NONE, CelError, CostExceeded, Optional, no_overload
+from pybernetes.machinery.cel.tree import Expr
+from pybernetes.machinery.cel.types import DYN, FREE, Type
 
 if TYPE_CHECKING:
-    from pybernetes.machinery.cel.compiler import Compiler, Frame, Run
+    from pybernetes.machinery.cel.checker import Checker
 
-Made = tuple["Run", Type]
-Macro = Callable[["Compiler", int, "Node | None", Sequence[Node]], Made]
+Macro = Callable[["Checker", int, "Node | None", Sequence[Node]], Expr]
 
 
-def find(target: Node | None, name: str, arguments: Sequence[Node]) -> Macro | None:
+def find(scope: Container[str], target: Node | None, name: str, arguments: Sequence[Node]) -> Macro | None:
     """The macro of a call, if it is one."""
     if target is None:
         return _has if name == "has" and len(arguments) == 1 else None
-    if target[0] == "ident" and target[2] == "cel" and name == "bind" and len(arguments) == 3:
+    if target[0] == "ident" and target[2] == "cel" and "cel" not in scope and name == "bind" and len(arguments) == 3:
         return _bind
-    if name in ("optMap", "optFlatMap") and len(arguments) == 2 and arguments[0][0] == "ident":
-        return _opt_map if name == "optMap" else _opt_flat_map
-    known = _BY_SHAPE.get((name, len(arguments)))
-    if known is None or arguments[0][0] != "ident":
+    if name in ("optMap", "optFlatMap") and len(arguments) == 2:
+        return lambda checker, at, node, given: _opt_map(checker, at, node, given, name)
+    variables = _LOOPS.get((name, len(arguments)))
+    if variables is None:
         return None
-    if known is _two_variables and arguments[1][0] != "ident":
-        return None
-    return lambda compiler, at, node, given: known(compiler, at, node, given, name)
+    if (name, len(arguments)) == ("map", 3) or variables == 1:
+        return lambda checker, at, node, given: _loop(checker, at, node, given, name, 1)
+    return lambda checker, at, node, given: _loop(checker, at, node, given, name, 2)
 
 
-def _has(compiler: Compiler, at: int, _: Node | None, arguments: Sequence[Node]) -> Made:
+def _has(checker: Checker, at: int, _: Node | None, arguments: Sequence[Node]) -> Expr:
     field = arguments[0]
     if field[0] != "select":
-        raise compiler.fail(at, "invalid argument to has() macro")
-    compiler.compile(field)  # is there such a field
-    part, _kind = compiler.compile(field[2])
-    name = field[3]
-    return (lambda frame: operators.has(part(frame), name)), "bool"
+        return checker.fail(field[1], "invalid argument to has() macro")
+    checked = checker.check(field)  # is there such a field
+    if checked.kind != "select":
+        return checker.fail(field[1], "invalid argument to has() macro")
+    return Expr("has", at, "bool", checked.parts, checked.name)
 
 
-def _bind(compiler: Compiler, at: int, _: Node | None, arguments: Sequence[Node]) -> Made:
-    variable = arguments[0]
+def _bind(checker: Checker, at: int, _: Node | None, arguments: Sequence[Node]) -> Expr:
+    variable, value, body = arguments
     if variable[0] != "ident":
-        raise compiler.fail(at, "cel.bind() variable names must be simple identifiers")
-    name = variable[2]
-    value, kind = compiler.compile(arguments[1])
-    body, result = compiler.bound([(name, kind)], arguments[2])
-
-    def run(frame: Frame) -> Any:
-        return _with(frame, name, value(frame), body)
-
-    return run, result
+        return checker.fail(variable[1], "cel.bind() variable names must be simple identifiers")
+    bound = checker.check(value)
+    variables, (result,) = checker.with_variables([(variable[2], bound.type)], [body])
+    return Expr("bind", at, result.type, (bound, result), variables=variables)
 
 
-def _with(frame: Frame, name: str, value: Any, body: Run) -> Any:
-    variables = frame.variables
-    missing = object()
-    was = variables.get(name, missing)
-    variables[name] = value
-    try:
-        return body(frame)
-    finally:
-        if was is missing:
-            del variables[name]
-        else:
-            variables[name] = was
-
-
-def _opt_map(compiler: Compiler, at: int, target: Node | None, arguments: Sequence[Node]) -> Made:
-    return _optional(compiler, target, arguments, flat=False)
-
-
-def _opt_flat_map(compiler: Compiler, at: int, target: Node | None, arguments: Sequence[Node]) -> Made:
-    return _optional(compiler, target, arguments, flat=True)
-
-
-def _optional(compiler: Compiler, target: Node | None, arguments: Sequence[Node], *, flat: bool) -> Made:
+def _opt_map(checker: Checker, at: int, target: Node | None, arguments: Sequence[Node], macro: str) -> Expr:
     assert target is not None
-    part, _ = compiler.compile(target)
-    name = arguments[0][2]
-    body, _ = compiler.bound([(name, DYN)], arguments[1])
-
-    def run(frame: Frame) -> Any:
-        value = part(frame)
-        if not isinstance(value, Optional):
-            raise no_overload()
-        if not value.present:
-            return NONE
-        made = _with(frame, name, value.value, body)
-        return made if flat else Optional(True, made)
-
-    return run, "optional"
-
-
-# Over lists and maps
-
-_Step = Callable[["Frame", Callable[[], Any], Any], Any]
+    variable, body = arguments
+    if variable[0] != "ident":
+        return checker.fail(variable[1], f"{macro}() variable name must be a simple identifier")
+    optional = checker.call(at, "hasValue", (checker.check(target),), is_method=True)
+    if optional.kind != "call":
+        return optional
+    (subject,) = optional.parts
+    inner = subject.type[1] if types.kind(subject.type) == "optional" else DYN
+    variables, (result,) = checker.with_variables([(variable[2], inner)], [body])
+    of = ("optional", result.type)
+    if macro == "optFlatMap":
+        checker.expect(at, "_?_:_", ["bool", result.type, ("optional", FREE)])
+        of = result.type
+    return Expr("opt_map", at, of, (subject, result), macro, variables=variables)
 
 
-def _items(value: Any) -> Iterable[Any]:
-    if isinstance(value, list | dict):
-        return value if isinstance(value, list) else list(value)
-    raise no_overload()
-
-
-def _pairs(value: Any) -> Iterable[tuple[Any, Any]]:
-    if isinstance(value, list):
-        return enumerate(value)
-    if isinstance(value, dict):
-        return value.items()
-    raise no_overload()
-
-
-def _element(of: Type) -> Type:
-    """What the one variable of a macro over this is: items of lists, keys of maps."""
-    if isinstance(of, tuple) and of[0] == "list":
-        return of[1]
-    return "string" if isinstance(of, tuple) else DYN
-
-
-def _one_variable(compiler: Compiler, at: int, target: Node | None, arguments: Sequence[Node], macro: str) -> Made:
+def _loop(checker: Checker, at: int, target: Node | None, arguments: Sequence[Node], macro: str, count: int) -> Expr:
     assert target is not None
-    part, kind = compiler.compile(target)
-    if isinstance(kind, str) and kind not in (DYN, "optional"):
-        raise compiler.fail(
-            at, f"expression of type '{kind}' cannot be range of a comprehension (must be list, map, or dynamic)"
-        )
-    name = arguments[0][2]
-    element = _element(kind)
-    bodies = [compiler.bound([(name, element)], argument) for argument in arguments[1:]]
-    if macro != "map" and bodies[0][1] not in ("bool", DYN):
-        raise compiler.fail(at, f"expected type 'bool' but found '{bodies[0][1]}'")
-    return _loop(
-        part, (name,), [body for body, _ in bodies], _items_one, macro, [_weight(node) for node in arguments[1:]]
-    ), _result(macro, kind, bodies[-1][1])
+    subject = checker.check(target)
+    for variable in arguments[:count]:
+        if variable[0] != "ident":
+            return checker.fail(variable[1], "argument must be a simple name")
+    names = [variable[2] for variable in arguments[:count]]
+    if len(set(names)) != len(names):
+        return checker.fail(arguments[1][1], f"duplicate variable name: {names[1]}")
+    elements = _elements(subject.type, count)
+    if elements is None:
+        why = "cannot be range of a comprehension (must be list, map, or dynamic)"
+        return checker.fail(subject.at, f"expression of type '{types.shown(subject.type)}' {why}")
+    variables, bodies = checker.with_variables(list(zip(names, elements, strict=True)), arguments[count:])
+    return Expr(
+        "loop", at, _result(checker, at, macro, subject.type, elements, bodies), (subject, *bodies), macro, variables=variables
+    )
 
 
-def _two_variables(compiler: Compiler, at: int, target: Node | None, arguments: Sequence[Node], macro: str) -> Made:
-    assert target is not None
-    part, kind = compiler.compile(target)
-    first, second = arguments[0][2], arguments[1][2]
-    is_list = isinstance(kind, tuple) and kind[0] == "list"
-    names = [
-        (first, "int" if is_list else "string" if isinstance(kind, tuple) else DYN),
-        (second, kind[1] if isinstance(kind, tuple) and kind[0] in ("list", "map") else DYN),
-    ]
-    bodies = [compiler.bound(names, argument) for argument in arguments[2:]]
-    runs = [body for body, _ in bodies]
-    weights = [_weight(node) for node in arguments[2:]]
-    return _loop(part, (first, second), runs, _pairs, macro, weights), _result(macro, kind, bodies[-1][1])
+def _elements(of: Type, count: int) -> list[Type] | None:
+    """What the variables of a macro are: one is an item of a list or a key of a map, two are its place or key and the value."""
+    kind = types.kind(of)
+    if kind == "list":
+        return [of[1]] if count == 1 else ["int", of[1]]
+    if kind == "map":
+        return [of[1]] if count == 1 else [of[1], of[2]]
+    return [DYN] * count if kind in (DYN, FREE) else None
 
 
-def _weight(node: Node) -> int:
-    from pybernetes.machinery.cel.compiler import weight
-
-    return weight(node)
-
-
-def _result(macro: str, kind: Type, body: Type) -> Type:
-    if macro in ("all", "exists", "exists_one", "existsOne"):
+def _result(checker: Checker, at: int, macro: str, subject: Type, elements: Sequence[Type], bodies: Sequence[Expr]) -> Type:
+    """The type of a macro; tests must be bool, as operands of the operators that upstream's macros consist of."""
+    *tests, last = [body.type for body in bodies]
+    if macro in ("all", "exists"):
+        checker.expect(at, "_&&_" if macro == "all" else "_||_", ["bool", last])
         return "bool"
-    if macro in ("map", "transformList"):
-        return ("list", body)
+    if macro in ("exists_one", "existsOne"):
+        checker.expect(at, "_?_:_", [last, "int", "int"])
+        return "bool"
     if macro == "filter":
-        return kind if isinstance(kind, tuple) and kind[0] == "list" else ("list", DYN)
-    return ("map", DYN)
+        checker.expect(at, "_?_:_", [last, ("list", elements[0]), ("list", elements[0])])
+        return ("list", elements[0])
+    of: Type = ("map", elements[0], last) if macro == "transformMap" else ("list", last)
+    if macro == "transformMapEntry":
+        of = last if types.kind(last) == "map" else ("map", DYN, DYN)
+    if macro == "sortBy":
+        checker.call(at, "sort", (Expr("literal", at, ("list", last)),), is_method=True)
+        of = ("list", elements[0])
+    for test in tests:
+        checker.expect(at, "_?_:_", [test, of, of])
+    return of
 
 
-def _items_one(value: Any) -> Iterable[tuple[Any]]:
-    return ((item,) for item in _items(value))
-
-
-def _loop(
-    part: Run, names: Sequence[str], bodies: Sequence[Run], turns: Callable[[Any], Iterable[Any]], macro: str,
-    weights: Sequence[int],
-) -> Run:  # fmt: skip
-    """The body is evaluated with the names bound to each element in turn; every turn is paid for."""
-    gather = _GATHER[macro]
-    price = sum(weights)
-
-    def run(frame: Frame) -> Any:
-        value = part(frame)
-        variables = frame.variables
-        before = {name: variables[name] for name in names if name in variables}
-
-        def bound() -> Iterable[Any]:
-            for turn in turns(value):
-                frame.spend(price)
-                for name, element in zip(names, turn, strict=True):
-                    variables[name] = element
-                yield turn
-
-        try:
-            return gather(frame, bound(), bodies, value)
-        finally:
-            for name in names:
-                variables.pop(name, None)
-            variables.update(before)
-
-    return run
-
-
-def _all(frame: Frame, turns: Iterable[Any], bodies: Sequence[Run], _: Any) -> bool:
-    failed: CelError | None = None
-    for _turn in turns:
-        try:
-            if bodies[0](frame) is False:
-                return False
-        except CostExceeded:
-            raise
-        except CelError as error:
-            failed = failed or error
-    if failed is not None:
-        raise failed
-    return True
-
-
-def _exists(frame: Frame, turns: Iterable[Any], bodies: Sequence[Run], _: Any) -> bool:
-    failed: CelError | None = None
-    for _turn in turns:
-        try:
-            if bodies[0](frame) is True:
-                return True
-        except CostExceeded:
-            raise
-        except CelError as error:
-            failed = failed or error
-    if failed is not None:
-        raise failed
-    return False
-
-
-def _exists_one(frame: Frame, turns: Iterable[Any], bodies: Sequence[Run], _: Any) -> bool:
-    return sum(bodies[0](frame) is True for _turn in turns) == 1
-
-
-def _map(frame: Frame, turns: Iterable[Any], bodies: Sequence[Run], _: Any) -> list[Any]:
-    *tests, body = bodies
-    return [body(frame) for _turn in turns if not tests or tests[0](frame) is True]
-
-
-def _filter(frame: Frame, turns: Iterable[Any], bodies: Sequence[Run], _: Any) -> list[Any]:
-    return [turn[0] for turn in turns if bodies[0](frame) is True]
-
-
-def _transform_map(frame: Frame, turns: Iterable[Any], bodies: Sequence[Run], _: Any) -> dict[Any, Any]:
-    *tests, body = bodies
-    return {turn[0]: body(frame) for turn in turns if not tests or tests[0](frame) is True}
-
-
-def _transform_map_entry(frame: Frame, turns: Iterable[Any], bodies: Sequence[Run], _: Any) -> dict[Any, Any]:
-    *tests, body = bodies
-    made: dict[Any, Any] = {}
-    for _turn in turns:
-        if not tests or tests[0](frame) is True:
-            for key, value in body(frame).items():
-                if key in made:
-                    raise CelError(f"insert failed: key {key!r} already exists")
-                made[key] = value
-    return made
-
-
-_GATHER: Final[dict[str, Callable[..., Any]]] = {
-    "all": _all, "exists": _exists, "exists_one": _exists_one, "existsOne": _exists_one, "map": _map, "filter": _filter,
-    "transformList": _map, "transformMap": _transform_map, "transformMapEntry": _transform_map_entry,
-}  # fmt: skip
-_BY_SHAPE: Final[dict[tuple[str, int], Callable[..., Made]]] = {
-    **{(name, 2): _one_variable for name in ("all", "exists", "exists_one", "existsOne", "map", "filter")},
-    ("map", 3): _one_variable,
-    **{(name, 3): _two_variables for name in ("all", "exists", "existsOne", "exists_one")},
-    **{(name, count): _two_variables for name in ("transformList", "transformMap", "transformMapEntry") for count in (3, 4)},
+# How many variables a macro binds, by its name and number of arguments.
+_LOOPS: Final[dict[tuple[str, int], int]] = {
+    **{(name, 2): 1 for name in ("all", "exists", "exists_one", "existsOne", "map", "filter", "sortBy")},
+    ("map", 3): 1,
+    **{(name, 3): 2 for name in ("all", "exists", "existsOne", "exists_one")},
+    **{(name, count): 2 for name in ("transformList", "transformMap", "transformMapEntry") for count in (3, 4)},
 }

@@ -1,4 +1,4 @@
-"""The operators of CEL on values, and the types that they take."""
+"""The operators of CEL on values."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from pybernetes.machinery.cel import types
-from pybernetes.machinery.cel.types import DYN, Type
 from pybernetes.machinery.cel.values import (
     NONE,
     CelError,
@@ -17,25 +15,18 @@ from pybernetes.machinery.cel.values import (
     SetList,
     Timestamp,
     Uint,
+    at_most,
     contains,
+    duration,
     equal,
     less,
     no_overload,
+    timestamp,
+    type_name,
 )
 
 _MAX: Final = 2**63
-
-
-def cost(a: Any, b: Any) -> int:
-    return 1 + min(size_cost(a), size_cost(b))
-
-
-def size_cost(value: Any) -> int:
-    """What going through a value once costs: a tenth of a text, each item of a list."""
-    kind = type(value)
-    if kind is str or kind is bytes:
-        return len(value) // 10
-    return len(value) if kind in (list, dict, SetList, MapList) else 0
+_LENGTH_MAX: Final = 1_000_000  # of a list that others are joined to: joining costs nothing, by upstream's count
 
 
 def _whole(value: int) -> int:
@@ -57,7 +48,7 @@ def negate(value: Any) -> Any:
     if kind is float:
         return -value
     if kind is Duration:
-        return Duration(-value.nanos)
+        return duration(-value.nanos)
     raise no_overload()
 
 
@@ -82,6 +73,8 @@ def _arithmetic(apply: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
 
 def add(a: Any, b: Any) -> Any:
     kind = type(a)
+    if kind is int and type(b) is int:
+        return _whole(a + b)
     if kind is str and type(b) is str:
         return a + b
     if isinstance(a, list) and isinstance(b, list):
@@ -89,16 +82,18 @@ def add(a: Any, b: Any) -> Any:
     if kind is bytes and type(b) is bytes:
         return a + b
     if kind is Timestamp and type(b) is Duration:
-        return Timestamp(a.nanos + b.nanos)
+        return timestamp(a.nanos + b.nanos, a.offset_s)
     if kind is Duration and type(b) is Timestamp:
-        return Timestamp(a.nanos + b.nanos)
+        return timestamp(a.nanos + b.nanos, b.offset_s)
     if kind is Duration and type(b) is Duration:
-        return Duration(a.nanos + b.nanos)
+        return duration(a.nanos + b.nanos)
     return _arithmetic(operator.add, a, b)
 
 
 def _joined(a: list[Any], b: list[Any]) -> list[Any]:
     """Lists that are sets or maps are merged, as server-side apply would."""
+    if len(a) + len(b) > _LENGTH_MAX:
+        raise CelError("the list would be too long")
     if type(a) is SetList:
         return SetList([*a, *(item for item in b if not contains(a, item))])
     if type(a) is MapList:
@@ -118,11 +113,11 @@ def _joined(a: list[Any], b: list[Any]) -> list[Any]:
 def subtract(a: Any, b: Any) -> Any:
     kind, other = type(a), type(b)
     if kind is Timestamp and other is Timestamp:
-        return Duration(a.nanos - b.nanos)
+        return duration(a.nanos - b.nanos)
     if kind is Timestamp and other is Duration:
-        return Timestamp(a.nanos - b.nanos)
+        return timestamp(a.nanos - b.nanos, a.offset_s)
     if kind is Duration and other is Duration:
-        return Duration(a.nanos - b.nanos)
+        return duration(a.nanos - b.nanos)
     return _arithmetic(operator.sub, a, b)
 
 
@@ -148,7 +143,7 @@ def is_in(a: Any, b: Any) -> bool:
     if isinstance(b, list):
         return contains(b, a)
     if isinstance(b, dict):
-        return a in b
+        return holds_key(b, a)
     raise no_overload()
 
 
@@ -156,90 +151,65 @@ def _greater(a: Any, b: Any) -> bool:
     return less(b, a)
 
 
+def _at_least(a: Any, b: Any) -> bool:
+    return at_most(b, a)
+
+
 BINARY: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "+": add, "-": subtract, "*": lambda a, b: _arithmetic(operator.mul, a, b), "/": divide, "%": modulo,
-    "==": equal, "!=": lambda a, b: not equal(a, b), "<": less, ">": _greater,
-    "<=": lambda a, b: less(a, b) or equal(a, b), ">=": lambda a, b: less(b, a) or equal(a, b), "in": is_in,
+    "==": equal, "!=": lambda a, b: not equal(a, b), "<": less, ">": _greater, "<=": at_most, ">=": _at_least, "in": is_in,
 }  # fmt: skip
-_NUMBERS: Final = ("int", "uint", "double")
-_SCALARS: Final = frozenset(("int", "uint", "double", "string", "bytes", "bool", "timestamp", "duration"))
-
-
-def result_type(symbol: str, a: Type, b: Type) -> Type | None:
-    """The type of `a symbol b`; None if there is no such operation."""
-    known = a != DYN and b != DYN
-    scalars = isinstance(a, str) and isinstance(b, str) and a in _SCALARS and b in _SCALARS
-    mixed = known and (isinstance(a, str) != isinstance(b, str)) and (a in _SCALARS or b in _SCALARS) if known else False
-    if symbol in ("&&", "||"):
-        return "bool" if all(kind in ("bool", DYN) for kind in (a, b)) else None
-    if symbol in ("==", "!="):
-        return None if (scalars and a != b) or mixed else "bool"
-    if symbol == "in":
-        return None if known and isinstance(b, str) and b in _SCALARS else "bool"
-    if symbol in ("<", "<=", ">", ">="):
-        fits = a == b or (a in _NUMBERS and b in _NUMBERS) if scalars else not mixed
-        return "bool" if fits else None
-    if not known:
-        return _with_unknown(symbol, a, b)
-    if symbol == "+" and isinstance(a, tuple) and isinstance(b, tuple) and a[0] == b[0] == "list":
-        return a
-    if {a, b} <= {"timestamp", "duration"} if scalars else False:
-        return {
-            ("+", "timestamp", "duration"): "timestamp", ("+", "duration", "timestamp"): "timestamp",
-            ("+", "duration", "duration"): "duration", ("-", "timestamp", "timestamp"): "duration",
-            ("-", "timestamp", "duration"): "timestamp", ("-", "duration", "duration"): "duration",
-        }.get((symbol, a, b))  # fmt: skip
-    if a != b:
-        return None if scalars or mixed else DYN
-    if a in _NUMBERS:
-        return None if symbol == "%" and a == "double" else a
-    return a if symbol == "+" and a in ("string", "bytes") else None
-
-
-def _with_unknown(symbol: str, a: Type, b: Type) -> Type:
-    """The type of `a symbol b` where one of them may be anything: what the other one leaves."""
-    other = b if a == DYN else a
-    if not isinstance(other, str):
-        return DYN
-    if other in _NUMBERS or (symbol == "+" and other in ("string", "bytes")):
-        return other
-    return {("+", "timestamp"): "timestamp", ("-", "duration"): "duration" if a == other else DYN}.get((symbol, other), DYN)
-
-
 # Fields and elements
 
 
-def select(value: Any, name: str) -> Any:
+def holds_key(entries: dict[Any, Any], key: Any) -> bool:
+    """Python takes `true` for 1; CEL does not."""
+    if key not in entries:
+        return False
+    return type(key) is str or any(type(known) is bool for known in entries if known == key) is (type(key) is bool)
+
+
+def insert(entries: dict[Any, Any], key: Any, value: Any) -> None:
+    """Raises `CelError` for a key that is there, or cannot be one."""
+    if isinstance(key, list | dict) or key is None:
+        raise CelError(f"unsupported key type: {type_name(key)}")
+    if key in entries:
+        raise CelError(f"insert failed: key {key} already exists")
+    entries[key] = value
+
+
+def select(value: Any, name: str, plain: str) -> Any:
+    """`plain`: the name as objects spell it."""
     if isinstance(value, dict):
-        if name in value:
-            return value[name]
-        plain = types.unescaped(name)
-        if plain in value:
-            return value[plain]
+        for key in (name, plain):
+            if key in value:
+                return value[key]
         raise CelError(f"no such key: {plain}")
     if isinstance(value, Optional):
-        return optional_select(value, name)
+        return optional_select(value, name, plain)
     raise no_overload()
 
 
-def optional_select(value: Any, name: str) -> Optional:
+def optional_select(value: Any, name: str, plain: str) -> Optional:
     if isinstance(value, Optional):
         if not value.present:
             return NONE
         value = value.value
     if not isinstance(value, dict):
-        return NONE
-    for key in (name, types.unescaped(name)):
+        raise no_overload()
+    for key in (name, plain):
         if key in value:
             return Optional(True, value[key])
     return NONE
 
 
-def has(value: Any, name: str) -> bool:
+def has(value: Any, name: str, plain: str, *, null_is_absent: bool = False) -> bool:
     if isinstance(value, Optional):
-        return optional_select(value, name).present
+        return optional_select(value, name, plain).present
     if isinstance(value, dict):
-        return name in value or types.unescaped(name) in value
+        if null_is_absent:
+            return value.get(plain) is not None
+        return name in value or plain in value
     raise no_overload()
 
 
@@ -253,9 +223,24 @@ def index(value: Any, place: Any) -> Any:
             raise CelError(f"index out of bounds: {place}")
         return value[place]
     if isinstance(value, dict):
-        if place in value:
+        if isinstance(place, list | dict):
+            raise no_overload()
+        if holds_key(value, place):
             return value[place]
         raise CelError(f"no such key: {place}")
     if isinstance(value, Optional):
         return Optional(True, index(value.value, place)) if value.present else NONE
+    raise no_overload()
+
+
+def optional_index(value: Any, place: Any) -> Optional:
+    """None of a place that is not there; `CelError` for what cannot be one."""
+    if isinstance(value, Optional):
+        if not value.present:
+            return NONE
+        value = value.value
+    if isinstance(value, list) and isinstance(place, int | float) and type(place) is not bool:
+        return Optional(True, value[int(place)]) if place == place and 0 <= place < len(value) and place == int(place) else NONE
+    if isinstance(value, dict) and not isinstance(place, list | dict):
+        return Optional(True, value[place]) if holds_key(value, place) else NONE
     raise no_overload()

@@ -1,7 +1,8 @@
 """The grammar of CEL: text to a tree of nodes.
 
 Source: https://github.com/google/cel-spec/blob/master/doc/langdef.md#syntax. A node is a tuple: its kind, its offset in the
-text, and its parts; macros are calls here, and the compiler's affair.
+text, and its parts; macros are calls here, and the checker's affair. Texts are bounded, and so is the height of their trees, so
+that whoever walks one may recurse.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from pybernetes.machinery.cel.values import CompileError, Uint
 
 Node = tuple[Any, ...]  # (kind, offset, …)
 
-DEPTH_LIMIT: Final = 100
+DEPTH_LIMIT: Final = 100  # of brackets in brackets
+HEIGHT_LIMIT: Final = 200  # of the tree
+LENGTH_LIMIT: Final = 100_000  # in characters; upstream's
 _TOKEN: Final = re.compile(
     r"""(?P<space>[\s]+|//[^\n]*)
       | (?P<number>0[xX][0-9a-fA-F]+[uU]?|\d+\.\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+|\d+[uU]?)
@@ -24,7 +27,10 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_RELATIONS: Final = ("==", "!=", "<", "<=", ">", ">=", "in")
+# How strongly operators bind.
+_STRENGTH: Final = {
+    "||": 0, "&&": 1, "==": 2, "!=": 2, "<": 2, "<=": 2, ">": 2, ">=": 2, "in": 2, "+": 3, "-": 3, "*": 4, "/": 4, "%": 4,
+}  # fmt: skip
 _RESERVED: Final = frozenset((
     "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package", "namespace",
     "return", "var", "void", "while",
@@ -38,7 +44,25 @@ _ESCAPE: Final = re.compile(r"\\(?:([xX])([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0
 
 def parse(text: str) -> Node:
     """Raises `CompileError`."""
-    return _Parser(text).whole()
+    if len(text) > LENGTH_LIMIT:
+        raise CompileError("", 0, f"expression code point size exceeds limit: size: {len(text)}, limit {LENGTH_LIMIT}")
+    node = _Parser(text).whole()
+    if _height(node) > HEIGHT_LIMIT:
+        raise CompileError(text, 0, "expression recursion limit exceeded")
+    return node
+
+
+def _height(node: Node) -> int:
+    """Of the tree. It may be too high to recurse."""
+    highest = 0
+    waiting: list[tuple[Any, int]] = [(node, 1)]
+    while waiting:
+        part, height = waiting.pop()
+        if isinstance(part, tuple):
+            is_node = bool(part) and isinstance(part[0], str)
+            highest = max(highest, height)
+            waiting += ((inner, height + is_node) for inner in part)
+    return highest
 
 
 class _Parser:
@@ -100,32 +124,57 @@ class _Parser:
         finally:
             self._depth -= 1
 
-    _LEVELS: Final = (("||",), ("&&",), _RELATIONS, ("+", "-"), ("*", "/", "%"))
-
     def _binary(self, level: int) -> Node:
-        if level == len(self._LEVELS):
-            return self._unary()
-        left = self._binary(level + 1)
+        """An operand, and the operators behind it that bind at least so strongly."""
+        left = self._unary()
         while True:
             at = self._offset()
-            operator = self._next(*self._LEVELS[level])
-            if not operator:
+            kind, text, _ = self._tokens[self._at]
+            strength = _STRENGTH.get(text, -1) if kind in ("op", "ident") else -1
+            if strength < level:
                 return left
-            left = ("binary", at, operator, left, self._binary(level + 1))
+            if text in ("||", "&&"):
+                left = self._chain(text, left, strength)
+                continue
+            self._at += 1
+            left = ("binary", at, text, left, self._binary(strength + 1))
+
+    def _chain(self, operator: str, first: Node, strength: int) -> Node:
+        """`a || b || c`, as a balanced tree: such chains are long."""
+        operands, places = [first], []
+        while True:
+            at = self._offset()
+            if not self._next(operator):
+                break
+            places.append(at)
+            operands.append(self._binary(strength + 1))
+
+        def balanced(low: int, high: int) -> Node:
+            if low == high:
+                return operands[low]
+            middle = (low + high + 1) // 2 - 1
+            return ("binary", places[middle], operator, balanced(low, middle), balanced(middle + 1, high))
+
+        return balanced(0, len(operands) - 1)
 
     def _unary(self) -> Node:
-        at = self._offset()
-        operator = self._next("!", "-")
-        if not operator:
-            return self._member(self._primary())
-        self._depth += 1
-        if self._depth > DEPTH_LIMIT:
-            raise CompileError(self._text, at, "expression recursion limit exceeded")
-        inner = self._unary()
-        self._depth -= 1
-        if operator == "-" and inner[0] == "literal" and type(inner[2]) in (int, float):
-            return ("literal", at, -inner[2])
-        return ("unary", at, operator, inner)
+        operators = []
+        while True:
+            at = self._offset()
+            operator = self._next("!", "-")
+            if not operator:
+                break
+            operators.append((at, operator))
+        kind, text, at = self._tokens[self._at]
+        if operators and operators[-1][1] == "-" and kind == "number" and text[-1] not in "uU":
+            operators.pop()
+            self._at += 1
+            node = self._member(("literal", at, _number(f"-{text}", self._text, at)))
+        else:
+            node = self._member(self._primary())
+        for at, operator in reversed(operators):
+            node = ("unary", at, operator, node)
+        return node
 
     def _member(self, node: Node) -> Node:
         while True:
@@ -144,14 +193,14 @@ class _Parser:
             name = self._name()
             if operator == ".?":
                 node = ("opt_select", at, node, name)
-            elif self._next("("):
-                node = ("call", at, node, name, self._arguments(")"))
+            elif self._tokens[self._at][1] == "(":
+                node = ("call", self._offset(), node, name, self._arguments())
             else:
                 node = ("select", at, node, name)
 
     def _message(self, at: int, node: Node) -> Node:
         """`Object.spec{replicas: 3}`: ("message", at, its type's name, ((optional, field, where, value), …))."""
-        name = _dotted(node)
+        name = dotted(node)
         if not name:
             raise CompileError(self._text, at, "Syntax error: extraneous input '{' expecting <EOF>")
         found: list[tuple[bool, str, int, Node]] = []
@@ -174,13 +223,12 @@ class _Parser:
         self._at += 1
         return str(text).strip("`")
 
-    def _arguments(self, end: str) -> tuple[Node, ...]:
+    def _arguments(self) -> tuple[Node, ...]:
+        self._expect("(")
         found: list[Node] = []
-        while not self._next(end):
+        while not self._next(")"):
             if found:
                 self._expect(",")
-                if end != ")" and self._next(end):
-                    break
             found.append(self._expression())
         return tuple(found)
 
@@ -190,7 +238,7 @@ class _Parser:
         if kind == "number":
             return ("literal", at, _number(text, self._text, at))
         if kind == "string":
-            return ("literal", at, _string(text))
+            return ("literal", at, _string(text, self._text, at))
         if kind == "ident":
             return self._identifier(text, at)
         if text == "(":
@@ -211,8 +259,8 @@ class _Parser:
             return ("literal", at, {"true": True, "false": False, "null": None}[text])
         if text in _RESERVED:
             raise CompileError(self._text, at, f"reserved identifier: {text}")
-        if self._next("("):
-            return ("call", at, None, text, self._arguments(")"))
+        if self._tokens[self._at][1] == "(":
+            return ("call", self._offset(), None, text, self._arguments())
         return ("ident", at, text)
 
     def _list(self, at: int) -> Node:
@@ -240,46 +288,63 @@ class _Parser:
         return ("map", at, tuple(found))
 
 
-def _dotted(node: Node) -> str:
+def dotted(node: Node) -> str:
     """The name that a chain of selections spells; "" if it is something else."""
     if node[0] == "ident":
         return str(node[2])
-    if node[0] == "select" and (before := _dotted(node[2])):
+    if node[0] == "select" and (before := dotted(node[2])):
         return f"{before}.{node[3]}"
     return ""
 
 
 def _number(text: str, whole: str, at: int) -> Any:
-    if text[:2] in ("0x", "0X"):
-        value = int(text.rstrip("uU"), 16)
-        return Uint(value) if text[-1] in "uU" else value
-    if text[-1] in "uU":
-        return Uint(int(text[:-1]))
-    if text.isdecimal():
-        if int(text) > 2**63:
-            raise CompileError(whole, at, "invalid int literal")
-        return int(text)
-    return float(text)
+    """`text` may have a minus in front of it."""
+    unsigned = text[-1] in "uU"
+    digits = text.rstrip("uU") if unsigned else text
+    hexadecimal = digits.lstrip("-")[:2] in ("0x", "0X")
+    if not hexadecimal and not unsigned and not digits.lstrip("-").isdecimal():
+        value = float(digits)
+        if value in (float("inf"), float("-inf")):
+            raise CompileError(whole, at, "invalid double literal")
+        return value
+    found = int(digits, 16 if hexadecimal else 10) if len(digits) < 40 else 2**64
+    if unsigned:
+        if found >= 2**64:
+            raise CompileError(whole, at, "invalid uint literal")
+        return Uint(found)
+    if not -(2**63) <= found < 2**63:
+        raise CompileError(whole, at, "invalid int literal")
+    return found
 
 
-def _string(token: str) -> str | bytes:
+def _string(token: str, whole: str, at: int) -> str | bytes:
     prefix = token[: len(token) - len(token.lstrip("rRbB"))].lower()
     body = token[len(prefix) :]
     quote = 3 if body[:3] in ('"""', "'''") else 1
     body = body[quote:-quote]
     is_bytes = "b" in prefix
     if "r" not in prefix:
-        body = _ESCAPE.sub(lambda match: _unescape(match, is_bytes), body)
+        try:
+            body = _ESCAPE.sub(lambda match: _unescape(match, is_bytes), body)
+        except ValueError as error:
+            raise CompileError(whole, at, f"Syntax error: token recognition error at: '{error}'") from None
     if is_bytes:
         return body.encode("utf-8", "surrogateescape")
     return body
 
 
 def _unescape(match: re.Match[str], is_bytes: bool) -> str:
+    """Raises ValueError with what is no escape sequence."""
     _, hexadecimal, short, long, octal, simple = match.groups()
     if simple is not None:
-        return _ESCAPES.get(simple, match[0])
+        if simple not in _ESCAPES:
+            raise ValueError(match[0])
+        return _ESCAPES[simple]
     code = int(hexadecimal or short or long or octal, 8 if octal else 16)
-    if is_bytes and (hexadecimal or octal):
+    if is_bytes:
+        if short or long:  # bytes have no characters
+            raise ValueError(match[0])
         return bytes([code]).decode("utf-8", "surrogateescape")
+    if code > 0x10FFFF or 0xD800 <= code < 0xE000:
+        raise ValueError(match[0])
     return chr(code)

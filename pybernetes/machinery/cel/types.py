@@ -1,7 +1,10 @@
-"""What is known of the types of an expression's parts: enough to find fields that do not exist and operands that do not fit.
+"""The types of CEL: what a checker knows of each part of an expression.
 
-A type is a word (`int`, `string`, `dyn` for anything) or a tuple: ("list", item), ("map", value), ("object", schema, is_root),
-("fields", name, lookup), whose `lookup` gives the type of the field of a name, or None.
+A type is a word (`int`, `string`, `dyn` for anything, a name such as `net.IP`) or a tuple: ("list", item), ("map", key, value),
+("optional", inner), ("object", schema, is_root), ("meta",) for what rules see of an object's metadata, and ("fields", name,
+lookup), whose `lookup` gives the type of the field of a name, or None. In declarations, a capital letter is a type parameter.
+
+Source: https://github.com/google/cel-spec/blob/master/doc/langdef.md#gradual-type-checking
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from typing import Any, Final
 Type = Any
 
 DYN: Final = "dyn"
+FREE: Final = "free"  # of the items of `[]`: any type that others ask for
+STRUCTURED: Final = frozenset(("map", "object", "meta", "fields"))  # kinds that have fields
 _FORMATS: Final = {
     "byte": "bytes",
     "date": "timestamp",
@@ -24,56 +29,126 @@ _RESERVED: Final = frozenset((
     "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop",
     "package", "namespace", "return", "var", "void", "while",
 ))  # fmt: skip
+_NEVER_NULL: Final = frozenset(("int", "uint", "double", "bool", "string", "bytes", "type"))
+_SHOWN: Final = {
+    "timestamp": "google.protobuf.Timestamp", "duration": "google.protobuf.Duration", FREE: DYN,
+}  # fmt: skip
+
+
+def kind(of: Type) -> str:
+    """The word, or the first of the tuple."""
+    return of if isinstance(of, str) else str(of[0])
 
 
 def of_schema(schema: Mapping[str, Any], *, is_root: bool = False) -> Type:
     """The type of a structural schema's values."""
     if schema.get("x-kubernetes-int-or-string"):
         return DYN
-    kind = schema.get("type", "")
-    if kind == "object":
-        if schema.get("properties") or is_root or schema.get("x-kubernetes-embedded-resource"):
-            return ("object", schema, is_root)
+    named = schema.get("type", "")
+    if named == "object":
         extra = schema.get("additionalProperties")
-        return ("map", of_schema(extra) if isinstance(extra, dict) else DYN)
-    if kind == "array":
+        if isinstance(extra, dict) and not is_root:
+            return ("map", "string", of_schema(extra))
+        return ("object", schema, is_root)
+    if named == "array":
         return ("list", of_schema(schema.get("items") or {}))
-    if kind == "string":
+    if named == "string":
         return _FORMATS.get(schema.get("format", ""), "string")
-    return {"integer": "int", "number": "double", "boolean": "bool"}.get(kind, DYN)
+    return {"integer": "int", "number": "double", "boolean": "bool"}.get(named, DYN)
 
 
 def field(of: Type, name: str) -> Type | None:
     """The type of a field or key; None if there is none of that name."""
-    if isinstance(of, str):
-        return DYN if of == DYN or of == "optional" else None
-    if of[0] == "map":
-        return of[1]
-    if of[0] == "fields":
+    named = kind(of)
+    if named in (DYN, FREE):
+        return DYN
+    if named == "map":
+        return of[2]
+    if named == "fields":
         found_type: Type | None = of[2](name)
         return found_type
-    if of[0] == "meta":
+    if named == "meta":
         return "string" if name in ("name", "generateName") else None
-    if of[0] == "object":
+    if named == "optional":
+        inner = field(of[1], name) if len(of) == 2 else DYN
+        return None if inner is None else ("optional", inner)
+    if named == "object":
         schema = of[1]
-        found = (schema.get("properties") or {}).get(unescaped(name))
         if (of[2] or schema.get("x-kubernetes-embedded-resource")) and name in _META:
             return _META[name]
-        if found is not None:
-            return of_schema(found)
-        return None
+        found = (schema.get("properties") or {}).get(unescaped(name))
+        return None if found is None else of_schema(found, is_root=bool(found.get("x-kubernetes-embedded-resource")))
     return None
 
 
-def shown(of: Type) -> str:
+# Which type may stand for which
+
+
+def fits(wanted: Type, given: Type, bound: dict[str, Type]) -> bool:
+    """Whether a value of the one type may be where the other is wanted; `bound` learns what the parameters stand for."""
+    if isinstance(wanted, str) and wanted in _PARAMETERS:
+        known = bound.get(wanted)
+        if known is None:
+            bound[wanted] = given
+        elif fits(known, given, bound):
+            bound[wanted] = most_general(known, given)
+        else:
+            return False
+        return True
+    if wanted in (DYN, FREE) or given in (DYN, FREE) or wanted == given:
+        return True
+    if given == "null" or wanted == "null":  # what has no value of its own for "nothing" may be null
+        return kind(given if wanted == "null" else wanted) not in _NEVER_NULL | {"list", "map"}
+    if isinstance(wanted, str) or isinstance(given, str) or wanted[0] != given[0] or len(wanted) != len(given):
+        return False
+    if wanted[0] in ("object", "fields"):
+        return False
+    return all(fits(a, b, bound) for a, b in zip(wanted[1:], given[1:], strict=True))
+
+
+def most_general(a: Type, b: Type) -> Type:
+    """Of two types that fit each other."""
+    if a == b or b in (FREE, "null"):
+        return a
+    if a in (FREE, "null"):
+        return b
+    if isinstance(a, str) or isinstance(b, str) or a[0] not in ("list", "map", "optional"):
+        return DYN
+    return (a[0], *(most_general(x, y) for x, y in zip(a[1:], b[1:], strict=True)))
+
+
+def substituted(of: Type, bound: Mapping[str, Type]) -> Type:
+    """With the parameters replaced; one that nothing was said of is anything."""
     if isinstance(of, str):
-        return {"timestamp": "google.protobuf.Timestamp", "duration": "google.protobuf.Duration"}.get(of, of)
-    if of[0] == "list":
-        return f"list({shown(of[1])})"
+        return bound.get(of, FREE) if of in _PARAMETERS else of
+    if of[0] in ("object", "fields"):
+        return of
+    return (of[0], *(substituted(inner, bound) for inner in of[1:]))
+
+
+def settled(of: Type) -> Type:
+    """As those outside see it: what is still open may be anything."""
+    if isinstance(of, str):
+        return DYN if of == FREE else of
+    return (of[0], *map(settled, of[1:])) if of[0] in ("list", "map", "optional") else of
+
+
+_PARAMETERS: Final = frozenset("ABCKTUV")
+
+
+def shown(of: Type) -> str:
+    """As upstream's checker writes it."""
+    if isinstance(of, str):
+        return _SHOWN.get(of, of)
+    if of[0] in ("object", "meta"):
+        return "object"
     if of[0] == "fields":
         return str(of[1])
-    return f"map(string, {shown(of[1])})" if of[0] == "map" else "object"
+    name = "optional_type" if of[0] == "optional" else of[0]
+    return f"{name}({', '.join(shown(inner) for inner in of[1:])})"
 
+
+# Names of fields
 
 _MARKS: Final = (("__dot__", "."), ("__dash__", "-"), ("__slash__", "/"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -28,13 +28,25 @@ class CompileError(Exception):
     """An expression that is none; `str()` shows where, as upstream's checker does."""
 
     def __init__(self, text: str, offset: int, why: str) -> None:
-        before = text[:offset]
-        line = before.count("\n") + 1
-        column = offset - (before.rfind("\n") + 1)
-        shown = text.split("\n")[line - 1] if text else ""
-        super().__init__(f"ERROR: <input>:{line}:{column + 1}: {why}\n | {shown}\n | {'.' * column}^")
+        super().__init__(_pointed(text, offset, why))
         self.why = why
         self.source = text
+
+    @classmethod
+    def of_all(cls, text: str, errors: Sequence[tuple[int, str]]) -> CompileError:
+        """`errors`: offset and sentence of each, at least one; they are shown in the order of the text."""
+        first, *others = sorted(errors, key=lambda error: error[0])
+        made = cls(text, *first)
+        made.args = ("\n".join([str(made), *(_pointed(text, offset, why) for offset, why in others)]),)
+        return made
+
+
+def _pointed(text: str, offset: int, why: str) -> str:
+    before = text[:offset]
+    line = before.count("\n") + 1
+    column = offset - (before.rfind("\n") + 1)
+    shown = text.split("\n")[line - 1]
+    return f"ERROR: <input>:{line}:{column + 1}: {why}\n | {shown}\n | {'.' * column}^"
 
 
 class Uint(int):
@@ -56,9 +68,10 @@ class Duration:
 @functools.total_ordering
 @dataclass(frozen=True, slots=True)
 class Timestamp:
-    """Nanoseconds since 1970, UTC."""
+    """Nanoseconds since 1970, UTC; `offset_s` is that of the zone which it was written in, and only that of its text."""
 
     nanos: int
+    offset_s: int = field(default=0, compare=False)
 
     def __lt__(self, other: Timestamp) -> bool:
         return self.nanos < other.nanos
@@ -69,8 +82,30 @@ class Timestamp:
 
     def __str__(self) -> str:
         seconds, part = divmod(self.nanos, 10**9)
-        text = (EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
-        return f"{text}{f'.{part:09d}'.rstrip('0') if part else ''}Z"
+        moment = (EPOCH + timedelta(seconds=seconds + self.offset_s)).replace(tzinfo=None)
+        hours, minutes = divmod(abs(self.offset_s) // 60, 60)
+        zone = f"{'-' if self.offset_s < 0 else '+'}{hours:02d}:{minutes:02d}" if self.offset_s else "Z"
+        return f"{moment.isoformat(timespec='seconds')}{f'.{part:09d}'.rstrip('0') if part else ''}{zone}"
+
+
+# Years 1 to 9999.
+_TIME_MIN: Final = -62135596800 * 10**9
+_TIME_MAX: Final = 253402300800 * 10**9
+
+
+def timestamp(nanos: int, offset_s: int = 0) -> Timestamp:
+    """Raises `CelError` where it is out of range."""
+    shown = nanos + offset_s * 10**9
+    if min(nanos, shown) < _TIME_MIN or max(nanos, shown) >= _TIME_MAX:
+        raise CelError("timestamp overflow")
+    return Timestamp(nanos, offset_s)
+
+
+def duration(nanos: int) -> Duration:
+    """Raises `CelError` where it is out of range: 64 bits of nanoseconds."""
+    if not -(2**63) <= nanos < 2**63:
+        raise CelError("duration overflow")
+    return Duration(nanos)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,34 +170,47 @@ def equal(a: Any, b: Any) -> bool:
     """Numbers compare by value, whatever their types; everything else is equal only to its own type."""
     kind, other = type(a), type(b)
     if kind is other:
+        if kind is str or kind is int:
+            return bool(a == b)
         if kind is list:
-            return len(a) == len(b) and all(equal(x, y) for x, y in zip(a, b, strict=True))
+            return len(a) == len(b) and all(map(equal, a, b))
         if kind is dict:
             return len(a) == len(b) and all(key in b and equal(value, b[key]) for key, value in a.items())
-        if kind is SetList:
+        if kind is SetList or kind is MapList:
             return len(a) == len(b) and all(contains(b, item) for item in a)
-        if kind is MapList:
-            return len(a) == len(b) and all(contains(b, item) for item in a)
+        if kind is Optional:
+            return a.present is b.present and (not a.present or equal(a.value, b.value))
         return bool(a == b)
     if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(equal(x, y) for x, y in zip(a, b, strict=True))
+        if kind is list and other is not list:  # it is the other one that knows what makes them equal
+            return equal(other(a), b)
+        return len(a) == len(b) and all(contains(b, item) for item in a)
     if isinstance(a, int | float) and isinstance(b, int | float) and kind is not bool and other is not bool:
         return a == b
-    return False
+    if isinstance(a, MessageValue) or isinstance(b, MessageValue):
+        return False
+    return isinstance(a, dict) and isinstance(b, dict) and equal(dict(a), dict(b))
 
 
 def contains(items: Sequence[Any], wanted: Any) -> bool:
+    if type(wanted) is str:
+        return wanted in items
     return any(equal(item, wanted) for item in items)
 
 
-_ORDERED: Final = (str, bytes, bool, Duration, Timestamp)
+ORDERED: Final = (int, str, bytes, bool, float, Uint, Duration, Timestamp)
 
 
 def less(a: Any, b: Any) -> bool:
     """Raises `CelError` for what has no order."""
     kind, other = type(a), type(b)
-    if kind is other and kind in _ORDERED:
+    if kind is other and kind in ORDERED:
         return bool(a < b)
     if isinstance(a, int | float) and isinstance(b, int | float) and kind is not bool and other is not bool:
         return bool(a < b)
     raise no_overload()
+
+
+def at_most(a: Any, b: Any) -> bool:
+    """Raises `CelError` for what has no order; false where a number is none."""
+    return less(a, b) or (a == b if type(a) is type(b) else equal(a, b))

@@ -1,0 +1,199 @@
+"""What calls cost when they are evaluated, in the units of upstream's limits: about one step each.
+
+What is always paid is a number, known when an expression is compiled; the rest depends on the sizes of arguments and result. A
+call whose overload is not known before (an operand is of any type) costs one unit, as upstream has it.
+
+Source: cel-go's runtime costs, and those of Kubernetes' libraries ("Resource constraints" in
+https://kubernetes.io/docs/reference/using-api/cel/)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from pybernetes.machinery.cel import types
+from pybernetes.machinery.cel.declarations import Overload
+from pybernetes.machinery.cel.library_kubernetes import Cidr, Ip, NamedFormat, Url, Version
+from pybernetes.machinery.cel.types import Type
+from pybernetes.machinery.cel.values import MapList, SetList, Uint
+from pybernetes.machinery.quantity import Quantity
+
+TRAVERSAL: Final = 0.1  # of a character, or an item that is compared
+REGEX_LENGTH: Final = 0.25  # of a character of a pattern
+LIST_BASE: Final = 10
+MAP_BASE: Final = 30
+STRUCT_BASE: Final = 40
+
+Cost = Callable[[Sequence[Any], Any], int]  # of the arguments, a method's target first, and the result
+
+
+def size(value: Any) -> int:
+    """As `size()` tells it; 1 for what has none."""
+    if type(value) is str:
+        return len(value)
+    if isinstance(value, str | bytes | list | dict):
+        return len(value)
+    if isinstance(value, Ip):
+        return value.address.max_prefixlen // 8
+    return math.ceil(value.network.prefixlen / 8) if isinstance(value, Cidr) else 1
+
+
+def traversal(value: Any) -> int:
+    """Of going through a value and all that is in it."""
+    if isinstance(value, str):
+        return int(len(value.encode("utf-8", "surrogatepass")) * TRAVERSAL)
+    if isinstance(value, bytes):
+        return int(len(value) * TRAVERSAL)
+    if isinstance(value, list):
+        return sum(map(traversal, value))
+    if isinstance(value, dict):
+        return sum(traversal(key) + traversal(item) for key, item in value.items())
+    return 1
+
+
+def _by_target(factor: float) -> Cost:
+    return lambda arguments, _: math.ceil(size(arguments[0]) * factor)
+
+
+def equality(arguments: Sequence[Any], _: Any) -> int:
+    """Of what is compared, at most: what is in lists in lists counts, too, though not for upstream, since nothing else bounds
+    how long it takes."""
+    a, b = arguments
+    if type(a) in _UNIT or (type(a) in _SCALARS and type(b) in _SCALARS):
+        return 1
+    if isinstance(a, list | dict) and isinstance(b, list | dict) and len(a) == len(b):
+        return math.ceil(min(_items_within(a), _items_within(b)) * TRAVERSAL)
+    return math.ceil(min(size(a), size(b)) * TRAVERSAL)
+
+
+def _items_within(value: list[Any] | dict[Any, Any]) -> int:
+    inner = value.values() if isinstance(value, dict) else value
+    count = len(value) + sum(_items_within(item) for item in inner if isinstance(item, list | dict))
+    return max(count, len(value) ** 2) if isinstance(value, SetList | MapList) else count
+
+
+def _membership(arguments: Sequence[Any], _: Any) -> int:
+    wanted, items = arguments
+    each = math.ceil(_items_within(wanted) * TRAVERSAL) if isinstance(wanted, list | dict) else 1
+    return size(items) * max(1, each)
+
+
+def _sum(arguments: Sequence[Any], _: Any) -> int:
+    return math.ceil((size(arguments[0]) + size(arguments[1])) * TRAVERSAL)
+
+
+def _pattern(arguments: Sequence[Any], _: Any) -> int:
+    return math.ceil((1 + size(arguments[0])) * TRAVERSAL) * math.ceil(size(arguments[1]) * REGEX_LENGTH)
+
+
+def _contains(arguments: Sequence[Any], _: Any) -> int:
+    return math.ceil(size(arguments[0]) * TRAVERSAL) * math.ceil(size(arguments[1]) * TRAVERSAL)
+
+
+def _join(_: Sequence[Any], result: Any) -> int:
+    return math.ceil(size(result) * 2 * TRAVERSAL)
+
+
+def _contains_ip(arguments: Sequence[Any], _: Any) -> int:
+    parsing = math.ceil(size(arguments[1]) * TRAVERSAL) if isinstance(arguments[1], str) else 0
+    return math.ceil(2 * size(arguments[0]) * TRAVERSAL) + parsing
+
+
+def _contains_cidr(arguments: Sequence[Any], result: Any) -> int:
+    return _contains_ip(arguments, result) + math.ceil(size(arguments[0]) * TRAVERSAL) + 1
+
+
+def _validate(arguments: Sequence[Any], _: Any) -> int:
+    if not isinstance(arguments[0], NamedFormat):
+        return 1
+    return math.ceil((1 + size(arguments[1])) * TRAVERSAL) * math.ceil(arguments[0].regex_size * REGEX_LENGTH)
+
+
+def _selector(arguments: Sequence[Any], _: Any) -> int:
+    length = size(arguments[1])
+    return LIST_BASE + math.ceil(length * TRAVERSAL) + math.ceil(length * 0.5) * (LIST_BASE + STRUCT_BASE)
+
+
+# Of the lists library
+
+_CALL_AND_LIST: Final = 1 + LIST_BASE
+
+
+def _output(_: Sequence[Any], result: Any) -> int:
+    return size(result) + _CALL_AND_LIST
+
+
+def _flatten(arguments: Sequence[Any], _: Any) -> int:
+    depth = arguments[1] if len(arguments) == 2 and isinstance(arguments[1], int) else 1
+    return size(arguments[0]) * depth + _CALL_AND_LIST
+
+
+def self_compared(place: int) -> Cost:
+    def cost(arguments: Sequence[Any], _: Any) -> int:
+        items = arguments[place]
+        count = size(items)
+        of_text = isinstance(items, list) and items and isinstance(items[0], str | bytes)
+        return int(count * count * (2 + (TRAVERSAL if of_text else 0))) + _CALL_AND_LIST
+
+    return cost
+
+
+# Of sets: each is compared with each.
+
+
+def _compared(times: int) -> Cost:
+    return lambda arguments, _: size(arguments[0]) * size(arguments[1]) * times + 1
+
+
+_SCALARS: Final = frozenset((int, float, bool, Uint, type(None)))
+_UNIT: Final = frozenset((Quantity, Ip, Cidr, NamedFormat, Url, Version))
+_TRAVERSED: Final = (
+    "url", "lowerAscii", "upperAscii", "substring", "trim", "jsonpatch.escapeKey", "cidr", "isIP", "isCIDR", "ip", "quantity",
+    "isQuantity", "semver", "isSemver",
+)  # fmt: skip
+_OF_FUNCTIONS: Final[Mapping[str, int | Cost]] = {
+    **dict.fromkeys(_TRAVERSED, _by_target(TRAVERSAL)), "check": 350_000,
+    **dict.fromkeys(("isSorted", "sum", "max", "min", "indexOf", "lastIndexOf"), lambda arguments, _: traversal(arguments[0])),
+    **dict.fromkeys(("replace", "split", "ip.isCanonical"), _by_target(2 * TRAVERSAL)), "join": _join,
+    **dict.fromkeys(("find", "findAll"), _pattern), "containsIP": _contains_ip, "containsCIDR": _contains_cidr,
+    "validate": _validate, "fieldSelector": _selector, "labelSelector": _selector, "_==_": equality, "_!=_": equality,
+}  # fmt: skip
+_COMPARISONS: Final = ("less", "less_equals", "greater", "greater_equals")
+_OF_OVERLOADS: Final[Mapping[str, int | Cost]] = {
+    **dict.fromkeys(
+        ("starts_with_string", "ends_with_string", "string_to_bytes", "bytes_to_string", "string_format", "strings_quote"),
+        _by_target(TRAVERSAL),
+    ),
+    "in_list": _membership, "add_string": _sum, "add_bytes": _sum, "matches_string": _pattern,
+    "matches": _pattern, "contains_string": _contains, "cidr_ip": 1,
+    **{f"{word}_{of}": equality for word in _COMPARISONS for of in ("string", "bytes")},
+    "lists_range": lambda arguments, _: arguments[0] + _CALL_AND_LIST if type(arguments[0]) is int else 1,
+    **dict.fromkeys(("list_slice", "list_reverse"), _output),
+    **dict.fromkeys(("list_flatten", "list_flatten_int"), _flatten), "list_distinct": self_compared(0),
+    "sets_contains_list_list": _compared(1), "sets_intersects_list_list": _compared(1),
+    "sets_equivalent_list_list": _compared(2),
+}  # fmt: skip
+
+
+# Those that go by the result; the others are paid for before they are called.
+OF_RESULTS: Final = frozenset((_join, _output))
+
+
+def of_call(name: str, overloads: Sequence[Overload], operands: Sequence[Type]) -> int | Cost:
+    """What a call costs: a number if it is always the same. `operands`: their types, a method's target first."""
+    only = overloads[0].id if len(overloads) == 1 else ""
+    if only in ("equals", "not_equals") and all(types.kind(of) in _OF_ONE_UNIT for of in operands):
+        return 1
+    if only.endswith("sortByAssociatedKeys"):
+        return self_compared(1)
+    if name == "sort" and only:
+        return self_compared(0)
+    found = _OF_OVERLOADS.get(only)
+    return found if found is not None else _OF_FUNCTIONS.get(name, 1)
+
+
+_OF_ONE_UNIT: Final = frozenset((
+    "int", "uint", "double", "bool", "timestamp", "duration", "null", "type", "kubernetes.Quantity",
+))  # fmt: skip
