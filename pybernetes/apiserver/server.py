@@ -236,8 +236,8 @@ class ApiServer:
             if running is None or not running.expired or running.task.uncancel():
                 raise
             response = self._failure(request, deadlines.timed_out())
-        except Unavailable:
-            response = self._failure(request, ServiceUnavailable("the store is unavailable", retry_after_s=1))
+        except Unavailable as error:
+            response = self._failure(request, ServiceUnavailable(f"the store is unavailable: {error}", retry_after_s=1))
         except Exception:
             log.exception("Request failed", method=request.method, path=request.path)
             response = self._failure(request, InternalError(f"Internal error occurred: {request.method} {request.path}"))
@@ -507,7 +507,7 @@ class ApiServer:
 
     async def _check_store(self) -> str | None:
         try:
-            await self._store.revision()
+            await self._store.writable()
         except Unavailable as error:
             return str(error)
         return None

@@ -302,12 +302,15 @@ class SimulatedCluster:
 
     async def _serve(self, attachment: Attachment, entropy: SeededEntropy) -> None:
         store = await EmbeddedStore.open(attachment, clock=self.clock, entropy=entropy.stream("store"))
-        server = self._server = ApiServer(store, clock=self.clock, entropy=entropy, config=self.setup.server)
-        self._kinds = server.kinds
-        async with asyncio.TaskGroup() as group:
-            group.create_task(server.run())
-            await server.wait_ready()
-            self._serving = server
+        try:
+            server = self._server = ApiServer(store, clock=self.clock, entropy=entropy, config=self.setup.server)
+            self._kinds = server.kinds
+            async with asyncio.TaskGroup() as group:
+                group.create_task(server.run())
+                await server.wait_ready()
+                self._serving = server
+        finally:
+            await store.close()
 
     def _kill_server(self) -> None:
         if self._server_task is None or self._attachment is None:

@@ -9,7 +9,7 @@ from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.entropy import Entropy
 from pybernetes.sim.history import Event, event_of
 from pybernetes.store.embedded.log import Batch, State
-from pybernetes.store.interface import Entry, Revision
+from pybernetes.store.interface import Entry, Revision, Unavailable
 
 GONE = OSError("the server died")
 
@@ -85,6 +85,9 @@ class Attachment:
         batch, done, self._under_way = self._under_way, self._done, None
         self._disk.write(batch)
         done(None)
+
+    async def recover(self) -> State:
+        raise Unavailable("the server is dead")
 
     def crash(self) -> None:
         """The server dies here and now."""

@@ -139,10 +139,11 @@ class Store(Protocol):
     """See the module's text. All methods may raise `Unavailable`."""
 
     async def revision(self) -> Revision:
-        """The revision of the last committed write (linearizable); in a store never written to, 0 or where it begins to count.
+        """Of the last committed write (linearizable); in a store never written to, 0 or where it begins to count."""
+        ...
 
-        Raises `Unavailable` for good once the store cannot write any more: fit for a health check.
-        """
+    async def writable(self) -> None:
+        """Raises `Unavailable` while no write can be taken, which reads need not feel: for a health check."""
         ...
 
     async def get(self, key: str) -> Entry | None: ...

@@ -106,6 +106,9 @@ class EncryptedStore:
     def revision(self) -> Coroutine[Any, Any, Revision]:
         return self._inner.revision()
 
+    def writable(self) -> Coroutine[Any, Any, None]:
+        return self._inner.writable()
+
     def delete(self, key: str, *, mod_revision: Revision) -> Coroutine[Any, Any, Revision]:
         if self._transformer(key) is None:
             return self._inner.delete(key, mod_revision=mod_revision)

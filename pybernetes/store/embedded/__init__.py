@@ -2,7 +2,7 @@
 
 - `engine`: `EmbeddedStore`, where a write is decided, queued, committed and shown. Start here.
 - `draft`: a transaction of several writes while it is composed. `leases`: who expires when.
-- `log`: the seam to the disk (`Log`, `Batch`, `State`) and `MemoryLog`; `sqlite_log`: the log on disk.
+- `log`: the seam to the disk (`Log`, `Batch`, `State`) and `MemoryLog`; `sqlite_log`: the log on disk; `tables`: what is in it.
 - `restoring`: a store made of a snapshot (`store.snapshot`). Not imported here: it loads protobuf.
 
 What it answers from is `store.memory`, which other engines share.

@@ -11,8 +11,9 @@ So the event loop is the single writer, and no lock is needed. Between decide an
 `_pending`, which only decisions see. A refusal that rests on it ("the key exists") waits until it is shown: nobody is told of
 what a crash could undo, and whoever reads after a refusal sees what it was about.
 
-If a commit fails, what is on disk is unknown and what is queued was decided on top of it. The engine then refuses all writes
-until it is opened again; it goes on reading its memory, which is the last state known to be durable.
+If a commit fails (a full disk), what is on disk is unknown and what is queued was decided on top of it. The engine then
+refuses all writes and goes on reading its memory, which is the last state known to be durable. Meanwhile it tries to open its
+log again: what that holds is the truth, nobody was told of anything beyond it, and so it goes on from there.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pybernetes.machinery.clock import Clock, SystemClock
-from pybernetes.machinery.entropy import Entropy, SystemEntropy
+from pybernetes.machinery.entropy import Entropy, SystemEntropy, jittered
 from pybernetes.machinery.log import logger
 from pybernetes.store.embedded.draft import Draft
 from pybernetes.store.embedded.leases import Leases, LeaseStatus
@@ -33,6 +34,8 @@ from pybernetes.store.interface import Change, Entry, KeyExists, Mismatch, Page,
 from pybernetes.store.memory import HistoryLimits, Memory
 
 LOGGER = logger("store")
+
+RECOVERY_FIRST_S, RECOVERY_MAX_S = 0.5, 10.0
 
 T = TypeVar("T")
 
@@ -58,13 +61,11 @@ class EmbeddedStore:
         self._pending: dict[str, Change] = {}  # the last write under way to a key
         self._queue = _Queue()
         self._committing: _Queue | None = None
-        self._refusing = ""  # why no write is taken any more
-        self._leases = Leases(state.leases, clock.monotonic())
-        for entry in state.entries:
-            if entry.lease:
-                self._leases.move(entry.key, 0, entry.lease)
+        self._refusing = ""  # why no write is taken
+        self._closed = False
+        self._recovering: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._await_expiry()
+        self._take_leases(state)
 
     @classmethod
     async def open(
@@ -88,8 +89,12 @@ class EmbeddedStore:
     # Reads: of memory alone.
 
     async def revision(self) -> Revision:
-        self._check_writable()
+        if self._closed:
+            raise Unavailable(self._refusing)
         return self._memory.revision
+
+    async def writable(self) -> None:
+        self._check_writable()
 
     async def get(self, key: str) -> Entry | None:
         return self._memory.get(key)
@@ -184,10 +189,14 @@ class EmbeddedStore:
     async def close(self) -> None:
         if self._timer:
             self._timer.cancel()
+        if self._recovering is not None:
+            self._recovering.cancel()
+            await asyncio.gather(self._recovering, return_exceptions=True)
         try:
             await self._durable()
         except Unavailable:
             pass
+        self._closed = True
         self._refusing = self._refusing or "the store is closed"
         self._memory.end(self._refusing)
         await self._log.close()
@@ -283,9 +292,9 @@ class EmbeddedStore:
         if error is None:
             self._show(done.batch)
         elif not self._refusing:
-            LOGGER.error("The store takes no more writes", err=error)
-            self._refusing = f"the store takes no more writes until it is opened again: {error}"
-            self._memory.end(self._refusing)
+            LOGGER.error("The store takes no writes", err=error)
+            self._refusing = f"the store takes no writes: {error}"
+            self._recovering = asyncio.create_task(self._recover(), name="store-recovery")
         for future in done.waiting:
             if future.done():  # its caller was cancelled
                 continue
@@ -295,6 +304,34 @@ class EmbeddedStore:
                 future.set_exception(Unavailable(self._refusing))
         # After the callers just woken had their turn, and queued what they write next.
         self._loop.call_soon(self._flush)
+
+    async def _recover(self) -> None:
+        pause_s = RECOVERY_FIRST_S
+        while True:
+            await self._clock.sleep(jittered(pause_s, self._entropy, factor=0.2))
+            try:
+                state = await self._log.recover()
+                break
+            except Exception as error:
+                LOGGER.debug("The store still takes no writes", err=error)
+                self._refusing = f"the store takes no writes: {error}"
+                pause_s = min(2 * pause_s, RECOVERY_MAX_S)
+        self._flush()  # what was decided before the failure fails with it
+        self._pending.clear()
+        self._decided = state.revision
+        self._take_leases(state)
+        if state.revision != self._memory.revision:  # the batch that failed is durable all the same
+            self._memory.replace(state.revision, state.entries)
+        self._refusing, self._recovering = "", None
+        LOGGER.info("The store takes writes again", revision=state.revision)
+
+    def _take_leases(self, state: State) -> None:
+        """The leases that are durable, each with its whole time."""
+        self._leases = Leases(state.leases, self._clock.monotonic())
+        for entry in state.entries:
+            if entry.lease:
+                self._leases.move(entry.key, 0, entry.lease)
+        self._await_expiry()
 
     def _show(self, batch: Batch) -> None:
         if not batch.changes:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pybernetes.store.interface import Change
+from pybernetes.store.interface import Change, Unavailable
 from pybernetes.store.interface import State as State  # what a log opens with, and so part of this seam
 
 
@@ -35,6 +35,13 @@ class Log(Protocol):
         """
         ...
 
+    async def recover(self) -> State:
+        """After a failed commit: the state after the last batch that became durable, once batches can be again.
+
+        Raises what still keeps them from it.
+        """
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -46,6 +53,9 @@ class MemoryLog:
 
     def commit(self, batch: Batch, done: Callable[[Exception | None], None]) -> None:
         done(None)
+
+    async def recover(self) -> State:
+        raise Unavailable("nothing of this log is kept")
 
     async def close(self) -> None:
         pass

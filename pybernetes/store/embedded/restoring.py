@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from pybernetes.store.embedded.sqlite_log import PUT, Rows, connect
+from pybernetes.store.embedded.tables import PUT, Contents, connect
 from pybernetes.store.files import make_private, publish
 from pybernetes.store.interface import Revision, State, StoreError
 from pybernetes.store.snapshot import load
@@ -38,12 +38,13 @@ def restore(path: Path, directory: Path, *, revisions_skipped: int = REVISIONS_S
 
 
 def _fill(connection: sqlite3.Connection, state: State) -> None:
-    rows = Rows()
+    contents = Contents()
     entries = sorted(state.entries, key=lambda entry: entry.create_revision)
     for entry in entries:
-        rows.add(entry)
+        contents.add(entry)
+        contents.replace(None, entry)
     connection.execute("BEGIN")
-    connection.executemany(PUT, (rows.filled(entry) for entry in entries))
+    connection.executemany(PUT, (contents.filled(entry) for entry in entries))
     connection.executemany("INSERT INTO lease (id, ttl_s) VALUES (?, ?)", state.leases.items())
-    connection.execute("UPDATE deleted SET revision = ?", (state.revision,))
+    connection.execute("UPDATE deleted SET revision = ?, total = ?", (state.revision, contents.total))
     connection.execute("COMMIT")

@@ -1,13 +1,8 @@
 """The log on disk: SQLite in WAL mode, each batch a transaction that is fsynced before it is acknowledged.
 
-The table holds the current state alone, a row an entry, so the file grows with the state and not with the number of writes
-(SQLite reuses the pages of deleted rows). The row's number is the entry's create revision: rising, so a creation appends and
-an update finds its row without an index on the keys, which only memory needs in order. Of entries created by one transaction,
-at one revision, all but the first have numbers below zero, and say their create revision.
-
     <directory>/           0700
       lock                 held (flock) by the process that has the store open, whose pid it holds
-      state.db, -wal       0600
+      state.db, -wal       0600: see `tables`
 
 One thread does all the work and owns the connection; it takes one job after the other.
 """
@@ -26,42 +21,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from pybernetes.store.embedded.log import Batch, State
-from pybernetes.store.files import sync
-from pybernetes.store.interface import Entry, Revision, StoreError, Unavailable
+from pybernetes.store.embedded.tables import Contents, connect, load, write
+from pybernetes.store.interface import StoreError, Unavailable
 
 FILES = ("state.db", "state.db-wal")
-APPLICATION_ID = 0x50594250  # "PYBP", so that `file` and we can tell a store from another database
-FORMAT = 2
-WAL_BYTES_MAX = 16 << 20  # what is kept of the WAL after it was larger
-MAP_BYTES = 1 << 40
-
-SCHEMA = f"""
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {FORMAT};
-CREATE TABLE entry (
-    row INTEGER PRIMARY KEY,
-    key TEXT NOT NULL,
-    value BLOB NOT NULL,
-    mod_revision INTEGER NOT NULL,
-    version INTEGER NOT NULL,
-    lease INTEGER NOT NULL,
-    create_revision INTEGER  -- NULL if it is the row's number
-);
-CREATE TABLE lease (id INTEGER PRIMARY KEY, ttl_s INTEGER NOT NULL);
-CREATE TABLE deleted (revision INTEGER NOT NULL);  -- of the last deletion, which leaves no row to tell it
-INSERT INTO deleted VALUES (0);
-"""
-PUT = (
-    "INSERT OR REPLACE INTO entry (row, key, value, mod_revision, version, lease, create_revision) VALUES (?, ?, ?, ?, ?, ?, ?)"
-)
-# What was format 1 had the create revision for the row's number, always.
-FROM_FORMAT_1 = """
-BEGIN;
-ALTER TABLE entry RENAME COLUMN create_revision TO row;
-ALTER TABLE entry ADD COLUMN create_revision INTEGER;
-PRAGMA user_version = 2;
-COMMIT;
-"""
 
 T = TypeVar("T")
 
@@ -77,7 +40,7 @@ class SqliteLog:
         self._directory = directory
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._connection: sqlite3.Connection | None = None
-        self._rows = Rows()
+        self._contents = Contents()
         self._lock_fd = -1
 
     async def open(self) -> State:
@@ -97,6 +60,9 @@ class SqliteLog:
 
     def commit(self, batch: Batch, done: Callable[[Exception | None], None]) -> None:
         self._submit(lambda: self._commit(batch), lambda _, error: done(error))
+
+    async def recover(self) -> State:
+        return await self._call(self._reopen)
 
     async def defragment(self) -> None:
         """Give back to the file system what the file has grown beyond the state. Commits wait meanwhile."""
@@ -154,14 +120,29 @@ class SqliteLog:
 
     def _open(self) -> State:
         self._connection = connect(self._directory / "state.db")
-        return load(self._connection, self._rows)
+        return load(self._connection, self._contents)
+
+    def _reopen(self) -> State:
+        # Whether the batch that failed is there after all, only the files know: what SQLite has in memory may not be on disk.
+        self._close()
+        self._contents = Contents()
+        state = self._open()
+        with self._transaction() as connection:
+            connection.execute("UPDATE deleted SET revision = revision")  # a page written and fsynced, and nothing else
+        return state
 
     def _commit(self, batch: Batch) -> None:
+        with self._transaction() as connection:
+            write(connection, batch, self._contents)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
         connection = self._connection
-        assert connection is not None
+        if connection is None:
+            raise Unavailable("the log is not open")  # opening it again has failed
         connection.execute("BEGIN IMMEDIATE")
         try:
-            write(connection, batch, self._rows)
+            yield connection
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
@@ -177,108 +158,6 @@ class SqliteLog:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """Open the database, made if need be. Raises `sqlite3.Error`, or `Unavailable` if it is not one of ours."""
-    if not path.exists():
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite gives its WAL the same mode
-        sync(path.parent)
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    try:
-        # Nobody else opens it, so SQLite need not coordinate through shared memory.
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if not application and not tables:
-            connection.executescript(f"BEGIN; {SCHEMA} COMMIT;")
-            return connection
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if application != APPLICATION_ID:
-            raise Unavailable(f"{path} is a database of another program")
-        if version == 1:
-            connection.executescript(FROM_FORMAT_1)
-        elif version != FORMAT:
-            raise Unavailable(f"{path} has format {version}, and this Pybernetes reads {FORMAT}: use the version that wrote it")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-class Rows:
-    """Which row each entry has: see the module's text."""
-
-    def __init__(self) -> None:
-        self._odd: dict[tuple[Revision, str], int] = {}  # (create revision, key) -> a number below zero
-        self._lowest = 0
-        self._created = 0  # the revision of the last creation
-
-    def found(self, row: int, key: str, create_revision: Revision) -> None:
-        self._odd[create_revision, key] = row
-        self._lowest = min(self._lowest, row)
-
-    def add(self, entry: Entry) -> None:
-        """Give a row to a new entry. Those of one revision come one after the other."""
-        if entry.create_revision == self._created:
-            self.found(self._lowest - 1, entry.key, entry.create_revision)
-        self._created = entry.create_revision
-
-    def remove(self, entry: Entry) -> int:
-        return self._odd.pop((entry.create_revision, entry.key), entry.create_revision)
-
-    def filled(self, entry: Entry) -> tuple[int, str, bytes, int, int, int, int | None]:
-        """The entry's row as `PUT` takes it."""
-        row = self._odd.get((entry.create_revision, entry.key))
-        rest = (entry.key, entry.value, entry.mod_revision, entry.version, entry.lease)
-        return (entry.create_revision, *rest, None) if row is None else (row, *rest, entry.create_revision)
-
-
-def load(connection: sqlite3.Connection, rows: Rows) -> State:
-    """All of it."""
-    # Rows of a few KB lie across pages; mapped, they are read three times as fast as by a system call a page.
-    connection.execute(f"PRAGMA mmap_size = {MAP_BYTES}")
-    found = connection.execute(
-        "SELECT key, value, coalesce(create_revision, row), mod_revision, version, lease FROM entry"
-    )  # fmt: skip
-    entries = [Entry(*row) for row in found]
-    connection.execute("PRAGMA mmap_size = 0")
-    for row, key, create_revision in connection.execute(
-        "SELECT row, key, create_revision FROM entry WHERE row < 0"
-    ):  # fmt: skip
-        rows.found(row, key, create_revision)
-    leases: dict[int, int] = dict(connection.execute("SELECT id, ttl_s FROM lease").fetchall())
-    (deleted,) = connection.execute("SELECT revision FROM deleted").fetchone()
-    revision = max((entry.mod_revision for entry in entries), default=0)
-    return State(Revision(max(revision, deleted)), entries, leases)
-
-
-def write(connection: sqlite3.Connection, batch: Batch, rows: Rows) -> None:
-    """Put a batch into the tables, in a transaction of the caller's."""
-    last: dict[tuple[Revision, str], Entry] = {}  # the last state in the batch counts
-    gone: list[tuple[int]] = []
-    for change in batch.changes:
-        if change.entry is not None:
-            if change.previous is None:
-                rows.add(change.entry)
-            last[change.entry.create_revision, change.key] = change.entry
-        else:
-            assert change.previous is not None
-            last.pop((change.previous.create_revision, change.key), None)
-            gone.append((rows.remove(change.previous),))
-
-    connection.executemany(PUT, [rows.filled(entry) for entry in last.values()])
-    if gone:
-        connection.executemany("DELETE FROM entry WHERE row = ?", gone)
-        connection.execute("UPDATE deleted SET revision = ?", (batch.changes[-1].revision,))
-    for lease, ttl_s in batch.leases.items():
-        if ttl_s is None:
-            connection.execute("DELETE FROM lease WHERE id = ?", (lease,))
-        else:
-            connection.execute("INSERT OR REPLACE INTO lease (id, ttl_s) VALUES (?, ?)", (lease, ttl_s))
 
 
 @contextmanager

@@ -114,6 +114,9 @@ class EtcdStore:
         await self._current()
         return self._memory.revision
 
+    async def writable(self) -> None:
+        await self._current()
+
     async def get(self, key: str) -> Entry | None:
         await self._current()
         return self._memory.get(key)

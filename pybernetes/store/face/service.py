@@ -20,7 +20,7 @@ from pybernetes.store.etcd import rpc_pb2 as rpc
 from pybernetes.store.face import kv
 from pybernetes.store.face.errors import InvalidArgument, OutOfRange, Unimplemented
 from pybernetes.store.face.watching import WatchStream
-from pybernetes.store.interface import Compacted, Entry, LeaseNotFound, Revision
+from pybernetes.store.interface import Compacted, Entry, LeaseNotFound, Revision, Unavailable
 from pybernetes.store.snapshot import pieces
 
 VERSION = "3.5.21"  # the etcd whose API this is: clients choose what they rely on by it
@@ -168,10 +168,15 @@ class Service:
         )  # fmt: skip
 
     async def alarm(self, request: rpc.AlarmRequest) -> rpc.AlarmResponse:
-        """There are none: a disk that is full or broken stops the store."""
+        """There is one while writes fail (on a full disk, say); it goes by itself."""
         if request.action == rpc.AlarmRequest.ACTIVATE:
-            raise Unimplemented("etcdserver: this store has no alarms")
-        return rpc.AlarmResponse(header=self._header)
+            raise Unimplemented("etcdserver: alarms of this store cannot be set by hand")
+        alarms = []
+        try:
+            await self._store.writable()
+        except Unavailable:
+            alarms.append(rpc.AlarmMember(memberID=self._identity.member_id, alarm=rpc.NOSPACE))
+        return rpc.AlarmResponse(header=self._header, alarms=alarms)
 
     async def defragment(self, _: rpc.DefragmentRequest) -> rpc.DefragmentResponse:
         await self._log.defragment()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -83,6 +84,11 @@ class EtcdServer:
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
+
+    def limit_files(self, size: int) -> None:
+        """No file that it writes may become larger than that: to it, a full disk."""
+        assert self._process is not None
+        resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
     def wipe(self) -> None:
         """As if its disk were new. Only while it does not run."""

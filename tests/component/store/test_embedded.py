@@ -17,7 +17,7 @@ import pytest
 from pybernetes.store.embedded import Batch, EmbeddedStore, HistoryLimits, InUse, MemoryLog, SqliteLog, State
 from pybernetes.store.embedded.draft import Draft, WrittenTwice
 from pybernetes.store.embedded.restoring import restore
-from pybernetes.store.embedded.sqlite_log import APPLICATION_ID
+from pybernetes.store.embedded.tables import APPLICATION_ID
 from pybernetes.store.interface import Compacted, Entry, KeyExists, LeaseNotFound, Revision, Store, StoreError, Unavailable
 
 PODS = "/registry/pods/"
@@ -173,12 +173,18 @@ class BreakableLog(MemoryLog):
 
     def __init__(self) -> None:
         self.broken = False
+        self.kept: State | None = None
+
+    async def recover(self) -> State:
+        if self.kept is None:
+            raise OSError("the disk is on fire")
+        return self.kept
 
     def commit(self, batch: Batch, done: Callable[[Exception | None], None]) -> None:
         done(OSError("the disk is on fire") if self.broken else None)
 
 
-async def test_after_a_failed_commit_nothing_is_shown_and_no_write_is_taken() -> None:
+async def test_after_a_failed_commit_nothing_is_shown_and_no_write_is_taken_while_reads_and_watches_go_on() -> None:
     log = BreakableLog()
     store = await EmbeddedStore.open(log)
     created = await store.create(A, b"1")
@@ -190,27 +196,50 @@ async def test_after_a_failed_commit_nothing_is_shown_and_no_write_is_taken() ->
     )
     assert [type(result) for result in results] == [Unavailable] * 3
     log.broken = False
-    for call in (store.create(B, b""), store.delete(A, mod_revision=created), store.grant(5), store.revision()):
+    for call in (store.create(B, b""), store.delete(A, mod_revision=created), store.grant(5), store.writable()):
         with pytest.raises(Unavailable, match="on fire"):
             await call
+    assert await store.revision() == created
+    assert [entry.value for entry in (await store.range("")).entries] == [b"1"]
+    assert not waiting.done()
+    await store.close()
     with pytest.raises(Unavailable, match="on fire"):
         await waiting
-    assert [entry.value for entry in (await store.range("")).entries] == [b"1"]
-    await store.close()
 
 
-async def test_a_full_disk_is_survived_by_opening_again(tmp_path: Path) -> None:
-    log = SqliteLog(tmp_path)
+@pytest.mark.parametrize("survived", [False, True], ids=["the batch is lost", "the batch is on disk after all"])
+async def test_a_store_goes_on_with_what_its_log_holds_once_that_can_be_written_again(survived: bool) -> None:
+    log = BreakableLog()
     store = await EmbeddedStore.open(log)
-    await store.create(A, b"1")
-    assert log._connection
-    log._connection.execute("PRAGMA max_page_count = 20")
-    with pytest.raises(Unavailable, match="full"):
-        await store.create(B, bytes(1 << 20))
-    await store.close()
-    store = await EmbeddedStore.open(SqliteLog(tmp_path))
-    assert [entry.key for entry in (await store.range("")).entries] == [A]
-    await store.create(B, bytes(1 << 20))
+    lease = await store.grant(60)
+    created = await store.create(A, b"1", lease=lease)
+    entry = await store.get(A)
+    assert entry
+    watch = store.watch(PODS, from_revision=Revision(created + 1))
+    waiting = asyncio.ensure_future(anext(watch))
+    await asyncio.sleep(0)
+    log.broken = True
+    with pytest.raises(Unavailable):
+        await store.update(A, b"2", mod_revision=created, lease=lease)
+    now = Revision(created + survived)
+    found = Entry(A, b"2", created, now, 2, lease) if survived else entry
+    log.kept, log.broken = State(now, [found], {lease: 60}), False
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                written = await store.create(B, b"")
+                break
+            except Unavailable:
+                await asyncio.sleep(0.02)
+    assert written == now + 1
+    assert await store.get(A) == found
+    if survived:
+        with pytest.raises(Compacted):
+            await waiting
+    else:
+        assert (await waiting).revision == written
+    await store.revoke(lease)
+    assert await store.get(A) is None
     await store.close()
 
 
