@@ -13,6 +13,9 @@ from pybernetes.apiserver.aggregation.front_proxy import FrontProxy
 from pybernetes.apiserver.audit import policy
 from pybernetes.apiserver.audit.log import AuditLog
 from pybernetes.apiserver.authentication import Options as AuthenticationOptions
+from pybernetes.apiserver.authentication import RequestHeaderOptions, WebhookOptions
+from pybernetes.apiserver.authorization import Options as AuthorizationOptions
+from pybernetes.apiserver.authorization import configuration as authorization
 from pybernetes.apiserver.kubernetes_service import keep_kubernetes_service
 from pybernetes.apiserver.options import Options
 from pybernetes.apiserver.proxying.targets import Kubelets
@@ -41,7 +44,8 @@ async def run(options: Options) -> None:
         api = ApiServer(store, clock=clock, entropy=entropy, config=wanted)
         handle = cors.allowing(options.cors_allowed_origins, api.handle)
         http = Server(handle, clock=clock, body_limit=options.max_request_bytes)
-        context = server_context(files.certificate, files.key, files.client_ca or None)
+        authorities = (files.client_ca, files.front_proxy.requestheader_client_ca_file)
+        context = server_context(files.certificate, files.key, *authorities)
         await http.start(options.bind_address, options.secure_port, context)
         log.info("Serving", address=f"{options.bind_address}:{http.port}")
         try:
@@ -84,6 +88,9 @@ def config(options: Options, files: Files, address: str, clock: Clock | None = N
     keys = options.service_account_key_file or (files.service_account_key,)
     return Config(
         authentication=AuthenticationOptions(
+            client_ca_file=Path(files.client_ca) if files.client_ca else None,
+            request_header=request_header_options(files.front_proxy),
+            webhook=webhook_options(options),
             anonymous_auth=options.anonymous_auth,
             token_auth_file=Path(options.token_auth_file) if options.token_auth_file else None,
             enable_bootstrap_token_auth=options.enable_bootstrap_token_auth,
@@ -95,7 +102,7 @@ def config(options: Options, files: Files, address: str, clock: Clock | None = N
             service_account_extend_token_expiration=options.service_account_extend_token_expiration,
             api_audiences=options.api_audiences,
         ),
-        authorization_modes=options.authorization_mode,
+        authorization=authorization_options(options),
         service_cidrs=options.service_cluster_ip_range,
         node_port_range=options.service_node_port_range,
         advertise_address=address,
@@ -112,9 +119,52 @@ def config(options: Options, files: Files, address: str, clock: Clock | None = N
         audit_policy=policy.load(Path(options.audit_policy_file)) if options.audit_policy_file else None,
         audit_write=audit_log(options, clock).write if options.audit_policy_file and options.audit_log_path else None,
         request_timeout_s=options.request_timeout_s,
+        enable_priority_and_fairness=options.enable_priority_and_fairness,
         max_requests_inflight=options.max_requests_inflight,
         max_mutating_requests_inflight=options.max_mutating_requests_inflight,
     )  # fmt: skip
+
+
+def request_header_options(front_proxy: FrontProxy) -> RequestHeaderOptions | None:
+    if not front_proxy.requestheader_client_ca_file:
+        return None
+    return RequestHeaderOptions(
+        Path(front_proxy.requestheader_client_ca_file), front_proxy.requestheader_allowed_names,
+        front_proxy.requestheader_username_headers, front_proxy.requestheader_uid_headers,
+        front_proxy.requestheader_group_headers, front_proxy.requestheader_extra_headers_prefix,
+    )  # fmt: skip
+
+
+def webhook_options(options: Options) -> WebhookOptions | None:
+    if not options.authentication_token_webhook_config_file:
+        return None
+    return WebhookOptions(
+        Path(options.authentication_token_webhook_config_file), options.authentication_token_webhook_version,
+        options.authentication_token_webhook_cache_ttl_s,
+    )  # fmt: skip
+
+
+def authorization_options(options: Options) -> AuthorizationOptions:
+    """Raises `ConfigurationError` for flags that exclude each other."""
+    modes, webhook_file = options.authorization_mode, options.authorization_webhook_config_file
+    version = options.authorization_webhook_version
+    kept_s = (options.authorization_webhook_cache_authorized_ttl_s, options.authorization_webhook_cache_unauthorized_ttl_s)
+    if options.authorization_config:
+        if modes or webhook_file or version or kept_s != (None, None):
+            raise authorization.ConfigurationError(
+                "--authorization-config can not be specified when --authorization-mode or --authorization-webhook-* flags "
+                "are defined"
+            )
+        return AuthorizationOptions(file=options.authorization_config, policy_file=options.authorization_policy_file)
+    webhook = None
+    if webhook_file:
+        webhook = authorization.Webhook(
+            webhook_file, version or "v1beta1", authorized_ttl_s=300.0 if kept_s[0] is None else kept_s[0],
+            unauthorized_ttl_s=30.0 if kept_s[1] is None else kept_s[1],
+        )  # fmt: skip
+    policy_file = options.authorization_policy_file
+    configuration = authorization.of_flags(modes or authorization.DEFAULT_MODES, policy_file, webhook)
+    return AuthorizationOptions(configuration, policy_file=policy_file)
 
 
 def complete_files(options: Options, clock: Clock) -> Files:

@@ -20,8 +20,16 @@ SWEEP_PERIOD_S: Final = 1.0
 LONG_RUNNING_SUBRESOURCES: Final = frozenset(("attach", "exec", "proxy", "log", "portforward"))
 
 
+_PROFILES: Final = "/debug/pprof/"
+
+
 def is_long_running(info: RequestInfo) -> bool:
-    return info.verb == "watch" or info.subresource in LONG_RUNNING_SUBRESOURCES
+    return info.verb == "watch" or is_unlimited(info)
+
+
+def is_unlimited(info: RequestInfo) -> bool:
+    """Long-running, and not counted among those that share the server's seats."""
+    return info.subresource in LONG_RUNNING_SUBRESOURCES or (not info.is_resource and info.path.startswith(_PROFILES))
 
 
 def requested_s(query: Mapping[str, str]) -> float | None:

@@ -13,9 +13,10 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+import msgspec
 import orjson
 
 from pybernetes.machinery.clock import Clock
@@ -32,19 +33,43 @@ WINDOW_FLOOR = 100  # and kept, however old
 DECODED_LIMIT = 20_000  # decoded objects kept per resource for `Reader`
 
 
+# Finds a field's value in stored bytes; it must be quick, since it reads every object of its kind.
+FieldReader = Callable[[bytes], str]
+
+
 class Event:
     """One change of one object, and what the watchers need of it: computed once, when the first of them asks."""
 
-    __slots__ = ("change", "encoded", "fields", "labels", "old_fields", "old_labels", "seen_at")
+    __slots__ = ("_labels", "_objects", "change", "encoded", "seen_at")
 
     def __init__(self, change: Change, seen_at: float) -> None:
         self.change = change
         self.seen_at = seen_at
         self.encoded: dict[Any, bytes] = {}  # by (event type, representation)
-        self.labels: dict[str, str] | None = None
-        self.old_labels: dict[str, str] | None = None
-        self.fields: dict[str, str] = {}
-        self.old_fields: dict[str, str] = {}
+        # The last part of a key: whether it is of what was before.
+        self._labels: dict[bool, Mapping[str, str]] = {}
+        self._objects: dict[tuple[Callable[[Entry], Object], bool], Object] = {}
+
+    def labels(self, entry: Entry) -> Mapping[str, str]:
+        """The labels of one of the change's two entries."""
+        is_old = entry is self.change.previous
+        found = self._labels.get(is_old)
+        if found is None:
+            found = self._labels[is_old] = labels_of(entry.value)
+        return found
+
+    def object(self, entry: Entry, read: Callable[[Entry], Object]) -> Object:
+        """One of the change's two entries, as `read` decodes it; shared, so never altered."""
+        key = (read, entry is self.change.previous)
+        found = self._objects.get(key)
+        if found is None:
+            found = self._objects[key] = read(entry)
+        return found
+
+    def offered(self) -> None:
+        """Every watcher has looked: what it was decoded to is not kept as long as the event is."""
+        self._labels.clear()
+        self._objects.clear()
 
 
 class Watcher(Protocol):
@@ -62,16 +87,18 @@ class Watcher(Protocol):
 class Table:
     """The entries of one stored resource, below `prefix` (which ends with "/")."""
 
-    def __init__(self, prefix: str, labels_of: Callable[[bytes], dict[str, str]] | None = None) -> None:
+    def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self.entries: dict[str, Entry] = {}
+        self.size = 0  # bytes of their values
         self.generation = Revision(0)  # revision of the last change
         self.window: deque[Event] = deque()
         self.window_start = Revision(0)  # changes after this revision are all in the window
         # What a watcher selects at least: ("namespace", ns), ("key", key), (field, value), or None for all.
         # Each group in the order in which they came: it is the order in which they are told, which a seed must repeat.
         self._watchers: dict[tuple[str, str] | None, dict[Watcher, None]] = {}
-        self._field_indexes: dict[str, tuple[Callable[[Object], str], int]] = {}
+        self._readers: Mapping[str, FieldReader] = {}
+        self._by_field: dict[str, dict[str, set[str]]] = {}  # field -> value -> keys
         self._keys: list[str] = []
         self._decoded: dict[str, tuple[Revision, Object]] = {}
 
@@ -88,6 +115,40 @@ class Table:
             return keys
         return keys[start : bisect_left(keys, prefix[:-1] + chr(ord(prefix[-1]) + 1))]
 
+    def index(self, readers: Mapping[str, FieldReader]) -> None:
+        """Index these fields from now on."""
+        self._readers = readers
+        self._make_index()
+
+    def indexes(self, field: str) -> bool:
+        return field in self._readers
+
+    def holding(self, field: str, value: str) -> Sequence[str]:
+        """The keys, in order, of the entries that have this value in an indexed field."""
+        return sorted(self._by_field[field].get(value, ()))
+
+    def _make_index(self) -> None:
+        self._by_field = {field: {} for field in self._readers}
+        for field, read in self._readers.items():
+            values = self._by_field[field]
+            for key, entry in self.entries.items():
+                values.setdefault(read(entry.value), set()).add(key)
+
+    def _reindex(self, change: Change) -> None:
+        old, new = change.previous, change.entry
+        for field, read in self._readers.items():
+            was = None if old is None else read(old.value)
+            is_ = None if new is None else read(new.value)
+            if was == is_:
+                continue
+            values = self._by_field[field]
+            if was is not None and (keys := values.get(was)) is not None:
+                keys.discard(change.key)
+                if not keys:
+                    del values[was]
+            if is_ is not None:
+                values.setdefault(is_, set()).add(change.key)
+
     def decoded(self, entry: Entry) -> Object:
         """The object of a current entry with its resourceVersion; shared, so never altered."""
         known = self._decoded.get(entry.key)
@@ -103,7 +164,9 @@ class Table:
 
     def load(self, entries: Sequence[Entry], revision: Revision) -> None:
         self.entries = {entry.key: entry for entry in entries}
+        self.size = sum(len(entry.value) for entry in entries)
         self._keys = sorted(self.entries)
+        self._make_index()
         self._decoded.clear()
         self.window.clear()
         self.window_start = revision
@@ -112,13 +175,21 @@ class Table:
     def apply(self, change: Change, now: float) -> None:
         key = change.key
         if change.entry is None:
-            if self.entries.pop(key, None) is not None:
+            old = self.entries.pop(key, None)
+            if old is not None:
+                self.size -= len(old.value)
                 del self._keys[bisect_left(self._keys, key)]
             self._decoded.pop(key, None)
         else:
-            if key not in self.entries:
+            old = self.entries.get(key)
+            if old is None:
                 insort(self._keys, key)
+            else:
+                self.size -= len(old.value)
+            self.size += len(change.entry.value)
             self.entries[key] = change.entry
+        if self._readers:
+            self._reindex(change)
         self.generation = change.revision
         event = Event(change, now)
         window = self.window
@@ -137,6 +208,7 @@ class Table:
             except Exception:  # nor must what keeps a field from being read
                 log.exception("Cannot tell whom a change concerns", key=key)
                 self.cut_all()
+            event.offered()
 
     def _concerned(self, event: Event) -> Iterator[Watcher]:
         change = event.change
@@ -153,26 +225,22 @@ class Table:
         found = watchers.get(("namespace", namespace))
         if found:
             yield from tuple(found)
-        for field, (read, _) in self._field_indexes.items():
+        for field, read in self._readers.items():
             old, new = change.previous, change.entry
-            values = dict.fromkeys(read(decode(entry)) for entry in (old, new) if entry is not None)
-            for value in values:
+            for value in dict.fromkeys(read(entry.value) for entry in (old, new) if entry is not None):
                 found = watchers.get((field, value))
                 if found:
                     yield from tuple(found)
 
     # Watching
 
-    def watch(self, watcher: Watcher, index: tuple[str, str] | None, read: Callable[[Object], str] | None = None) -> None:
+    def watch(self, watcher: Watcher, index: tuple[str, str] | None) -> None:
         """Tell `watcher` of each event from now on that `index` does not rule out.
 
-        `index`: None for all, ("namespace", name), ("key", key), or (field, value) with `read` to find the field's value;
-        for a field, objects that had the value before the change count as well.
+        `index`: None for all, ("namespace", name), ("key", key), or (field, value) of an indexed field, where objects that had
+        the value before the change count as well.
         """
         self._watchers.setdefault(index, {})[watcher] = None
-        if read is not None and index is not None:
-            _, users = self._field_indexes.get(index[0], (read, 0))
-            self._field_indexes[index[0]] = (read, users + 1)
 
     def unwatch(self, watcher: Watcher, index: tuple[str, str] | None) -> None:
         watchers = self._watchers.get(index)
@@ -181,12 +249,6 @@ class Table:
         del watchers[watcher]
         if not watchers:
             del self._watchers[index]
-        if index is not None and index[0] in self._field_indexes:
-            read, users = self._field_indexes[index[0]]
-            if users > 1:
-                self._field_indexes[index[0]] = (read, users - 1)
-            else:
-                del self._field_indexes[index[0]]
 
     def since(self, revision: int) -> list[Event] | None:
         """The events after that revision; None if some of them are forgotten."""
@@ -215,6 +277,22 @@ def decode(entry: Entry) -> Object:
     obj: Object = orjson.loads(entry.value)
     obj["metadata"]["resourceVersion"] = str(entry.mod_revision)
     return obj
+
+
+class _Labelled(msgspec.Struct):
+    labels: dict[str, str] | None = None
+
+
+class _Metadata(msgspec.Struct):
+    metadata: _Labelled
+
+
+_METADATA = msgspec.json.Decoder(_Metadata)
+
+
+def labels_of(value: bytes) -> Mapping[str, str]:
+    """The labels of stored bytes, nothing else decoded."""
+    return _METADATA.decode(value).metadata.labels or {}
 
 
 class Image:

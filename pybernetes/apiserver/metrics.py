@@ -17,7 +17,7 @@ from pybernetes.machinery.http.messages import Response
 from pybernetes.machinery.meta import Resource
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
+    from prometheus_client import CollectorRegistry, Metric
 
 BUCKETS_S = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60)
 _LONG_RUNNING = frozenset(("watch", "connect"))
@@ -29,11 +29,14 @@ _NAMES = ("group", "version", "resource", "subresource", "verb", "scope")
 
 class Metrics:
     def __init__(
-        self, kinds: Mapping[Resource, Kind], known: Container[tuple[str, str, str]], others: Sequence[CollectorRegistry] = ()
+        self,
+        kinds: Mapping[Resource, Kind],
+        known: Container[tuple[str, str, str]],
+        registries: Sequence[CollectorRegistry] = (),
     ) -> None:
-        """`known`: group, version and plural of what is served; it may change. `others` are shown after these."""
+        """`known`: group, version and plural of what is served; it may change. `registries` are shown after these."""
         self._kinds = kinds
-        self._others = others
+        self._registries = registries
         self._known = known
         self._requests: dict[tuple[_Labels, int], int] = {}
         self._durations: dict[_Labels, tuple[list[int], float]] = {}
@@ -56,12 +59,13 @@ class Metrics:
         buckets[bisect_left(BUCKETS_S, seconds)] += 1
         self._durations[labels] = (buckets, total + seconds)
 
-    async def render(self) -> Response:
+    async def render(self, others: Sequence[Metric] = ()) -> Response:
+        """All of them as text, with `others` counted elsewhere."""
         requests = dict(self._requests)
         durations = {labels: (list(buckets), total) for labels, (buckets, total) in self._durations.items()}
         stored = {kind.resource.group_resource: len(kind.table) for kind in self._kinds.values() if not kind.converts}
         watchers = {kind.resource: kind.table.watcher_count for kind in self._kinds.values() if not kind.converts}
-        body = await asyncio.to_thread(_render, requests, durations, stored, watchers, self._others)
+        body = await asyncio.to_thread(_render, requests, durations, stored, watchers, others, self._registries)
         return Response(200, {"Content-Type": METRICS_CONTENT_TYPE}, body)
 
 
@@ -70,7 +74,8 @@ def _render(
     durations: Mapping[_Labels, tuple[list[int], float]],
     stored: Mapping[str, int],
     watchers: Mapping[Resource, int],
-    others: Sequence[CollectorRegistry],
+    others: Sequence[Metric],
+    registries: Sequence[CollectorRegistry],
 ) -> bytes:
     from prometheus_client import PROCESS_COLLECTOR, generate_latest
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -95,9 +100,9 @@ def _render(
 
     class Ours(Collector):
         def collect(self):  # type: ignore[no-untyped-def]
-            return [total, seconds, objects, watching]
+            return [total, seconds, objects, watching, *others]
 
     registry = CollectorRegistry()
     registry.register(Ours())
     registry.register(PROCESS_COLLECTOR)
-    return b"".join(map(generate_latest, (registry, *others)))
+    return b"".join(map(generate_latest, (registry, *registries)))

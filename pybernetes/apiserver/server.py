@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pybernetes.apiserver import compression, deadlines, flow_control, requests, snapshots, version
+from pybernetes.apiserver import authentication, compression, deadlines, requests, snapshots, version
 from pybernetes.apiserver.admission import chain
 from pybernetes.apiserver.admission.versions import KindVersions
 from pybernetes.apiserver.admission.webhooks.calls import Caller
@@ -26,17 +26,23 @@ from pybernetes.apiserver.attributes import MASTERS, RequestInfo, User
 from pybernetes.apiserver.audit.policy import Policy
 from pybernetes.apiserver.audit.record import Auditor, Record
 from pybernetes.apiserver.authentication import reviews as identity_reviews
-from pybernetes.apiserver.authentication import union as authentication
 from pybernetes.apiserver.authentication.impersonation import impersonate
 from pybernetes.apiserver.authorization import reviews as access_reviews
 from pybernetes.apiserver.authorization import union as authorization
+from pybernetes.apiserver.authorization.chain import Chain as AuthorizationChain
+from pybernetes.apiserver.authorization.chain import Options as AuthorizationOptions
 from pybernetes.apiserver.authorization.escalation import check_write
 from pybernetes.apiserver.authorization.interface import Decision
 from pybernetes.apiserver.bootstrap import reconcile as bootstrap
 from pybernetes.apiserver.calls import Call
+from pybernetes.apiserver.custom_resources.converter import Conversions
 from pybernetes.apiserver.custom_resources.kinds import CustomKind
 from pybernetes.apiserver.custom_resources.manager import CustomResources
 from pybernetes.apiserver.discovery import AGGREGATED, Discovery
+from pybernetes.apiserver.flow_control.controller import Controller as FlowController
+from pybernetes.apiserver.flow_control.gate import Gate
+from pybernetes.apiserver.flow_control.in_flight import MaxInFlight
+from pybernetes.apiserver.flow_control.interface import Door, TooBusy
 from pybernetes.apiserver.image import Image
 from pybernetes.apiserver.metrics import Metrics
 from pybernetes.apiserver.openapi import OpenApi
@@ -61,7 +67,6 @@ from pybernetes.machinery.errors import (
     NotFound,
     ServiceUnavailable,
     StatusError,
-    Unauthorized,
     UnsupportedMediaType,
     forbidden,
 )
@@ -93,7 +98,7 @@ class Config:
     """What a server is made with, beyond its store."""
 
     authentication: authentication.Options = field(default_factory=authentication.Options)
-    authorization_modes: Sequence[str] = ("Node", "RBAC")
+    authorization: AuthorizationOptions = field(default_factory=AuthorizationOptions)
     service_cidrs: tuple[str, ...] = ("10.96.0.0/16",)
     node_port_range: tuple[int, int] = (30000, 32767)
     advertise_address: str = "127.0.0.1"
@@ -103,6 +108,7 @@ class Config:
     enable_aggregator_routing: bool = False  # reach Services (webhooks, extension servers) by endpoint, not by cluster IP
     front_proxy: FrontProxy = field(default_factory=FrontProxy)  # how extension servers know us
     request_timeout_s: float = deadlines.LIMIT_S
+    enable_priority_and_fairness: bool = True
     max_requests_inflight: int = 400  # these two make the seats that requests share; both 0: no limit
     max_mutating_requests_inflight: int = 200
     audit_policy: Policy | None = None  # None: nothing is recorded
@@ -127,8 +133,8 @@ class ApiServer:
         self.kinds: dict[Resource, Kind] = kinds.build(_strategies(config), resources.BUILTIN, self.image)
         self.reader = ImageReader(self.kinds)
         self.writer = ImageWriter(self.kinds, self.image, clock, entropy)
-        self._authenticator = authentication.build(config.authentication, reader=self.reader, clock=clock)
-        self._authorizer = authorization.build(config.authorization_modes, self.reader)
+        self._authenticator = authentication.build(config.authentication, reader=self.reader, clock=clock, entropy=entropy)
+        self._authorizer = AuthorizationChain(config.authorization, self.reader, clock=clock, entropy=entropy)
         self._resolver = ServiceResolver(self.reader, entropy, to_endpoints=config.enable_aggregator_routing)
         self._webhooks = WebhookClient(self._resolver, clock)
         self._aggregator = Aggregator(
@@ -151,10 +157,11 @@ class ApiServer:
         self._discovery = Discovery(f"{config.advertise_address}:{config.secure_port}")
         self._openapi = OpenApi()
         self._routes = {(found.group, found.version, found.plural): found for found in resources.BUILTIN}
+        self._conversions = Conversions(self._webhooks, clock=clock, entropy=entropy)
         self.metrics = Metrics(self.kinds, self._routes, config.registries)
         self._custom = CustomResources(
-            self.image, self.kinds[resources.CUSTOM_RESOURCE_DEFINITIONS], self.writer, self._deletes, clock=clock,
-            entropy=entropy, publish=self._publish, withdraw=self._withdraw, announce=self._announce,
+            self.image, self.kinds[resources.CUSTOM_RESOURCE_DEFINITIONS], self.writer, self._deletes, self._conversions,
+            clock=clock, entropy=entropy, publish=self._publish, withdraw=self._withdraw, announce=self._announce,
         )  # fmt: skip
         self._reviews = self._review_handlers()
         self._ready = asyncio.Event()
@@ -162,8 +169,23 @@ class ApiServer:
         if config.audit_policy is not None and config.audit_write is not None:
             self._auditor = Auditor(config.audit_policy, config.audit_write, clock=clock, entropy=entropy)
         self._deadlines = deadlines.Deadlines(clock, config.request_timeout_s)
+        self._gate = self._make_gate()
+        self._door: Door[Any] | None = self._gate
+        if not config.enable_priority_and_fairness:
+            self._door = MaxInFlight(config.max_requests_inflight, config.max_mutating_requests_inflight)
+
+    def _make_gate(self) -> Gate | None:
+        config = self.config
         seats = config.max_requests_inflight + config.max_mutating_requests_inflight
-        self._flow = flow_control.FlowControl(seats) if seats else None
+        if not config.enable_priority_and_fairness or not seats:
+            return None
+        return Gate(seats, self._clock, self._stored, wait_s=config.request_timeout_s / 4)
+
+    def _stored(self, info: RequestInfo) -> tuple[int, int] | None:
+        """How many objects of a resource are stored here, and their bytes together."""
+        resource = self._routes.get((info.group, info.version, info.resource))
+        kind = self.kinds.get(resource) if resource is not None else None
+        return None if kind is None else (len(kind.table), kind.table.size)
 
     def _token_issuer(self) -> Issuer | None:
         """None without a key: such a server verifies at most."""
@@ -175,18 +197,30 @@ class ApiServer:
         return Issuer(options, reader=self.reader, clock=self._clock, entropy=self._entropy)
 
     async def close(self) -> None:
-        """Let go of connections to kubelets, webhooks and extension servers."""
+        """Let go of connections to kubelets, webhooks and extension servers, and to whoever knows tokens."""
         await self._proxy.close()
+        await self._conversions.close()
         await self._webhooks.close()
         await self._aggregator.close()
+        await self._authenticator.close()
+        await self._authorizer.close()
 
     async def run(self) -> None:
         """Follow the store, make what every cluster has; until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.image.run(), name="image")
             group.create_task(self._deadlines.run(), name="deadlines")
+            group.create_task(self._authenticator.run(), name="authentication")
+            group.create_task(self._authorizer.run(), name="authorization")
             await self.image.wait_synced()
             await bootstrap.ensure(self.reader, self.writer, service_cidr=",".join(self.config.service_cidrs))
+            if self._gate is not None:
+                schemas, levels = self.kinds[resources.FLOW_SCHEMAS], self.kinds[resources.PRIORITY_LEVEL_CONFIGURATIONS]
+                flow = FlowController(
+                    self._gate, schemas.table, levels.table, self.reader, self.writer, self._clock, self._entropy
+                )
+                flow.follow()
+                group.create_task(flow.run(), name="priority and fairness")
             await service_repair.repair(self.reader, self.writer)
             if self.config.cluster_addons:
                 await bootstrap.ensure_cluster_addons(self.reader, self.writer)
@@ -230,8 +264,9 @@ class ApiServer:
                 response = await self._serve(request, info, query, record)
         except StatusError as error:
             response = self._failure(request, error)
-        except flow_control.TooBusy:
-            response = Response(429, {**_TEXT, "Retry-After": "1"}, b"Too many requests, please try again later.\n")
+        except TooBusy as busy:
+            headers = {**_TEXT, "Retry-After": "1", **busy.headers}
+            response = Response(429, headers, b"Too many requests, please try again later.\n")
         except asyncio.CancelledError:
             if running is None or not running.expired or running.task.uncancel():
                 raise
@@ -274,28 +309,30 @@ class ApiServer:
             if request.path.startswith(ROOTS):  # nobody can be authorized yet, and a supervisor wants to know
                 return await self._serve_health(request)
             await self._wait_for_start()
-        user = await self._authenticator.authenticate(request)
-        if user is None:
-            raise Unauthorized("Unauthorized")
-        caller = user
-        user = await impersonate(user, request.headers, info, self._authorizer)
+        caller = await self._authenticator.authenticate(request)
+        user = await impersonate(caller, request.headers, info, self._authorizer)
         if record is not None:
             record.identify(caller, user if user is not caller else None)
-        level = flow_control.classify(user, info)
-        flow = self._flow
-        if flow is None or not level:
+        door = self._door
+        if door is None or deadlines.is_unlimited(info):
             return await self._serve_user(request, info, query, user, record)
-        if not flow.enter_at_once(level):
-            await flow.wait(level, user.name, len(request.body))
+        seat = door.seat(user, info, query)
+        if not door.enter_at_once(seat):
+            seat = await door.wait(seat, user, info, len(request.body))
         try:
-            return await self._serve_user(request, info, query, user, record)
+            response = await self._serve_user(request, info, query, user, record)
+        except StatusError as error:
+            response = self._failure(request, error)
         finally:
-            flow.leave(level)
+            door.leave(seat)
+        response.headers.update(seat.headers)
+        return response
 
     async def _serve_user(
         self, request: Request, info: RequestInfo, query: Mapping[str, str], user: User, record: Record | None
     ) -> Response:
         verdict = await self._authorizer.authorize(user, info)
+        self._authorizer.metrics.attempted(verdict)
         if record is not None:
             record.authorized(verdict.decision is Decision.ALLOW, verdict.reason, verdict.error)
         if verdict.decision is not Decision.ALLOW and verdict.error:
@@ -305,6 +342,7 @@ class ApiServer:
             raise authorization.forbidden(user, info, verdict.reason)
         elsewhere = self._aggregator.service_for(info)
         if elsewhere is not None:
+            self._authenticator.identity_headers.take_off(request)
             return await self._aggregator.serve(elsewhere, request, user)
         if not info.is_resource:
             return await self._serve_path(request, user)
@@ -350,7 +388,7 @@ class ApiServer:
         if resource.namespaced != bool(info.namespace) and not _may_span(resource, info):
             raise _unknown_path()
         if isinstance(kind, CustomKind):
-            _check_custom(call, kind)
+            _check_custom(call)
         if kind.strategy.deprecation and (info.verb in resource.verbs or info.subresource):
             call.warnings.append(kind.strategy.deprecation)
         if info.subresource:
@@ -386,6 +424,7 @@ class ApiServer:
         if info.verb not in below.verbs and (info.subresource, call.request.method) != ("proxy", "OPTIONS"):
             raise _not_allowed()
         if info.subresource in _PROXIED:
+            self._authenticator.identity_headers.take_off(call.request)
             if info.subresource in _INTERACTIVE and info.verb != "create":
                 await self._authorize_interaction(call)
             await self.image.current()
@@ -471,7 +510,10 @@ class ApiServer:
         if path.startswith(ROOTS):
             return await self._serve_health(request)
         if path == "/metrics":
-            return await self.metrics.render()
+            return await self.metrics.render([
+                *self._authenticator.metrics.families(), *self._authorizer.metrics.families(),
+                *self._conversions.metrics.families(),
+            ])  # fmt: skip
         if path.startswith("/openapi/"):
             return await self._aggregator.openapi(request, user, self._openapi.serve)
         if path in ("/.well-known/openid-configuration", "/openid/v1/jwks") and self._tokens is not None:
@@ -524,9 +566,8 @@ def _strategies(config: Config) -> Sequence[Strategy]:
     return STRATEGIES
 
 
-def _check_custom(call: Call, kind: CustomKind) -> None:
-    """What custom resources cannot do. Raises `NotAcceptable`, `UnsupportedMediaType`, `NotImplementedYet`."""
-    kind.check_served()
+def _check_custom(call: Call) -> None:
+    """What custom resources cannot do. Raises `NotAcceptable`, `UnsupportedMediaType`."""
     if call.format.media == requests.PROTOBUF and call.format.shape == "object":
         raise NotAcceptable("only the following media types are accepted: application/json, application/yaml")
     content_type = call.request.headers.get("content-type", "").partition(";")[0].strip()

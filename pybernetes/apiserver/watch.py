@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import orjson
 
-from pybernetes.apiserver.image import Event, Image, decode
+from pybernetes.apiserver.image import Event, Image, labels_of
 from pybernetes.apiserver.registry import rendering
-from pybernetes.apiserver.registry.kinds import Kind, labels_of
+from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.apiserver.requests import PROTOBUF, Format
 from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.errors import StatusError
 from pybernetes.machinery.fields import Selector as FieldSelector
 from pybernetes.machinery.labels import Selector as LabelSelector
 from pybernetes.machinery.meta import Object
-from pybernetes.store.interface import Entry, Revision
+from pybernetes.store.interface import Change, Entry, Revision
 
 PENDING_LIMIT = 10_000  # events buffered for one watcher
 BATCH_LIMIT = 200  # events in one write
@@ -32,6 +32,7 @@ BOOKMARK_PERIOD_S = 60.0
 INITIAL_EVENTS_END = {"annotations": {"k8s.io/initial-events-end": "true"}}
 
 ADDED, MODIFIED, DELETED = "ADDED", "MODIFIED", "DELETED"
+UNCONVERTED = "UNCONVERTED"  # ours: what it is remains to be seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,25 @@ class Selection:
     def everything(self) -> bool:
         return self.labels.matches_everything and self.fields.matches_everything
 
-    def matches(self, entry: Entry) -> bool:
-        if not self.labels.matches_everything and not self.labels.matches(labels_of(entry.value)):
-            return False
-        return self.fields.matches_everything or self._fields_match(entry)
+    def matches(self, entry: Entry, event: Event | None = None) -> bool:
+        """Whether an object is wanted; `event`: the one that it is part of, which saves decoding it for each watcher."""
+        if not self.labels.matches_everything:
+            labels = event.labels(entry) if event is not None else labels_of(entry.value)
+            if not self.labels.matches(labels):
+                return False
+        return self.fields.matches_everything or self._fields_match(entry, event)
 
-    def _fields_match(self, entry: Entry) -> bool:
+    def type_of(self, old: Entry | None, new: Entry | None, event: Event | None = None) -> str:
+        """Of the event that a change from `old` to `new` is here; "" if it is none."""
+        if self.everything:
+            return DELETED if new is None else ADDED if old is None else MODIFIED
+        was = old is not None and self.matches(old, event)
+        is_ = new is not None and self.matches(new, event)
+        if not was and not is_:
+            return ""
+        return (MODIFIED if was else ADDED) if is_ else DELETED
+
+    def _fields_match(self, entry: Entry, event: Event | None) -> bool:
         namespace, name = self.kind.names(entry.key)
         known = {"metadata.name": name, "metadata.namespace": namespace}
         others = []
@@ -64,26 +78,34 @@ class Selection:
                 return False
         if not others:
             return True
+        indexed = self.kind.strategy.indexed_fields
         for requirement in others:
-            # Most pods are not on the wanted node: seen without decoding them.
-            by_node = requirement.field == "spec.nodeName" and requirement.operator == "="
-            if by_node and requirement.value.encode() not in entry.value:
-                return False
+            read = indexed.get(requirement.field)
+            if read is not None and not requirement.matches(read(entry.value)):
+                return False  # seen without decoding the rest
         readers = self.kind.strategy.selectable_fields
-        obj = decode(entry)
+        selected = self.kind.selected
+        obj = event.object(entry, selected) if event is not None else selected(entry)
         return all(requirement.matches(readers[requirement.field](obj)) for requirement in others)
 
-    def index(self) -> tuple[tuple[str, str] | None, Callable[[Object], str] | None]:
-        """The narrowest index of the table for these objects, and how to read its field."""
+    def candidates(self) -> Sequence[str]:
+        """The keys, in order, among which those of the wanted objects are."""
+        table, index = self.kind.table, self.index()
+        if index is not None and table.indexes(index[0]):
+            return [key for key in table.holding(*index) if key.startswith(self.scope)]
+        return table.slice(self.scope)
+
+    def index(self) -> tuple[str, str] | None:
+        """The narrowest index of the table for these objects: see `Table.watch`."""
         namespace = self.scope[len(self.kind.prefix) : -1] if self.scope != self.kind.prefix else ""
         name = self.fields.exact("metadata.name")
         if name and (namespace or not self.kind.resource.namespaced):
-            return ("key", self.kind.key(namespace, name)), None
-        for field, read in self.kind.strategy.selectable_fields.items():
+            return "key", self.kind.key(namespace, name)
+        for field in self.kind.strategy.indexed_fields:
             value = self.fields.exact(field)
-            if value is not None and field == "spec.nodeName":
-                return (field, value), read
-        return (("namespace", namespace), None) if namespace else (None, None)
+            if value is not None:
+                return field, value
+        return ("namespace", namespace) if namespace else None
 
 
 class Subscription:
@@ -116,9 +138,9 @@ class Subscription:
         self._wake: asyncio.Future[None] | None = None
         self._cut = False
         self._columns_sent = False
-        self._index, read = selection.index()
-        self._lines = self._stream(initial, mark_initial_end)
-        selection.kind.table.watch(self, self._index, read)
+        self._index = selection.index()
+        self._lines = self._stream(initial, image.revision, mark_initial_end)
+        selection.kind.table.watch(self, self._index)
 
     def __aiter__(self) -> Subscription:
         return self
@@ -138,15 +160,10 @@ class Subscription:
         selection = self._selection
         if not change.key.startswith(selection.scope):
             return
-        old, new = change.previous, change.entry
-        if selection.everything:
-            type_ = DELETED if new is None else ADDED if old is None else MODIFIED
-        else:
-            was = old is not None and selection.matches(old)
-            is_ = new is not None and selection.matches(new)
-            if not was and not is_:
-                return
-            type_ = (MODIFIED if was else ADDED) if is_ else DELETED
+        # Of what has to be converted by somebody else it is known later (`_converted`) whether it matches.
+        type_ = UNCONVERTED if selection.kind.converts_remotely else selection.type_of(change.previous, change.entry, event)
+        if not type_:
+            return
         if len(self._pending) >= PENDING_LIMIT:
             self.cut()
             return
@@ -162,6 +179,7 @@ class Subscription:
     def replay(self, events: Sequence[Event]) -> None:
         for event in events:
             self.offer(event)
+            event.offered()
 
     def close(self) -> None:
         self._selection.kind.table.unwatch(self, self._index)
@@ -173,22 +191,25 @@ class Subscription:
 
     # Reading
 
-    async def _stream(self, initial: Sequence[Entry], mark_initial_end: bool) -> AsyncGenerator[bytes, None]:
+    async def _stream(
+        self, initial: Sequence[Entry], revision: Revision, mark_initial_end: bool
+    ) -> AsyncGenerator[bytes, None]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._timeout_s
         bookmark_at = loop.time() + BOOKMARK_PERIOD_S
-        revision = self._image.revision
         try:
-            now = self._clock.now()
             for start in range(0, len(initial), BATCH_LIMIT):
-                yield b"".join(self._line(ADDED, entry, None, now) for entry in initial[start : start + BATCH_LIMIT])
+                batch = initial[start : start + BATCH_LIMIT]
+                if self._selection.kind.converts_remotely:
+                    batch = await self._chosen(batch)
+                now = self._clock.now()
+                yield b"".join([self._line(ADDED, entry, None, now) for entry in batch])
                 await asyncio.sleep(0)
             if mark_initial_end:
                 yield self._bookmark(revision, INITIAL_EVENTS_END)
             while True:
                 if self._pending:
-                    now = self._clock.now()
-                    yield b"".join([self._event_line(now) for _ in range(min(len(self._pending), BATCH_LIMIT))])
+                    yield await self._batch()
                     continue
                 left = deadline - loop.time()
                 if self._cut or left <= 0:
@@ -203,14 +224,45 @@ class Subscription:
                     await wake
                 finally:
                     timer.cancel()
-        except StatusError as error:  # an object that cannot be decrypted
+        except StatusError as error:  # an object that cannot be decrypted, or converted
             yield error_line(error.status, self._format.media)
         finally:
             self.close()
 
-    def _event_line(self, now: datetime) -> bytes:
-        type_, event = self._pending.popleft()
-        change = event.change
+    async def _batch(self) -> bytes:
+        """The lines of the next events."""
+        pending = self._pending
+        taken = [pending.popleft() for _ in range(min(len(pending), BATCH_LIMIT))]
+        if not self._selection.kind.converts_remotely:
+            now = self._clock.now()
+            return b"".join([self._event_line(type_, event, event.change, now) for type_, event in taken])
+        converted = await self._converted([event for _, event in taken])
+        now = self._clock.now()
+        return b"".join([self._event_line(type_, event, change, now) for type_, event, change in converted])
+
+    async def _chosen(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        selection = self._selection
+        return [entry for entry in await selection.kind.localized(entries) if selection.matches(entry)]
+
+    async def _converted(self, events: Sequence[Event]) -> list[tuple[str, Event, Change]]:
+        """Those that are wanted, as what kind of event, and their changes in the served version: in order, all at once."""
+        selection, wanted = self._selection, []
+        for event in events:
+            change = event.change
+            # What was before is shown if it is all there is, and else looked at by selectors alone.
+            if change.previous is not None and (change.entry is None or not selection.everything):
+                wanted.append(change.previous)
+            if change.entry is not None:
+                wanted.append(change.entry)
+        localized = dict(zip(map(id, wanted), await selection.kind.localized(wanted), strict=True))
+        found = []
+        for event in events:
+            old, new = (entry and localized.get(id(entry), entry) for entry in (event.change.previous, event.change.entry))
+            if type_ := selection.type_of(old, new):
+                found.append((type_, event, replace(event.change, previous=old, entry=new)))
+        return found
+
+    def _event_line(self, type_: str, event: Event, change: Change, now: datetime) -> bytes:
         deleted = type_ == DELETED
         entry = change.previous if deleted else change.entry
         assert entry is not None

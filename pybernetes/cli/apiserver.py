@@ -30,8 +30,11 @@ def _duration(_context: click.Context, _parameter: click.Parameter, value: str) 
     return float((hours * 60 + minutes) * 60 + seconds)
 
 
-def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
+def _seconds(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
     from pybernetes.machinery import go_duration
+
+    if value is None:
+        return None
 
     try:
         return go_duration.parse(value) / 1e9
@@ -61,16 +64,35 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -
 @click.option("--tls-cert-file", default="", help="Serving certificate; made in the data directory if not given.")
 @click.option("--tls-private-key-file", default="", help="Its key.")
 @click.option("--client-ca-file", default="", help="Client certificates signed by these authorities are identities.")
-@click.option(
-    "--anonymous-auth", type=bool, default=True, show_default=True, help="Let requests without credential be anonymous."
-)
+@click.option("--anonymous-auth", type=bool, default=None, help="Let requests without credential be anonymous; default: true.")
 @click.option("--token-auth-file", default="", help="Static tokens: CSV of token,user,uid,groups.")
+@click.option("--authentication-token-webhook-config-file", default="", help="Ask the service in this kubeconfig for tokens.")
+@click.option(
+    "--authentication-token-webhook-version", default="v1beta1", show_default=True, help="Of the TokenReview: v1, v1beta1."
+)
+@click.option(
+    "--authentication-token-webhook-cache-ttl", "authentication_token_webhook_cache_ttl_s", default="2m0s", show_default=True,
+    callback=_seconds, help="How long its answers hold.",
+)  # fmt: skip
 @click.option(
     "--enable-bootstrap-token-auth", type=bool, default=False, is_flag=False, flag_value=True, help="Accept bootstrap tokens."
 )
 @click.option(
-    "--authorization-mode", default="Node,RBAC", show_default=True, callback=_list, help="AlwaysAllow, AlwaysDeny, Node, RBAC."
-)
+    "--authorization-mode", default="", callback=_list,
+    help="AlwaysAllow, AlwaysDeny, ABAC, Webhook, Node, RBAC, in the order to ask them; default: Node,RBAC.",
+)  # fmt: skip
+@click.option("--authorization-config", default="", help="A file instead: AuthorizationConfiguration. It is followed.")
+@click.option("--authorization-policy-file", default="", help="Policies of the mode ABAC, one JSON object a line.")
+@click.option("--authorization-webhook-config-file", default="", help="A kubeconfig that leads to the webhook of the mode.")
+@click.option("--authorization-webhook-version", default="", help="What it is asked in: v1 or v1beta1 (default).")
+@click.option(
+    "--authorization-webhook-cache-authorized-ttl", "authorization_webhook_cache_authorized_ttl_s", default=None,
+    callback=_seconds, help="How long to keep that it allowed something; default: 5m0s.",
+)  # fmt: skip
+@click.option(
+    "--authorization-webhook-cache-unauthorized-ttl", "authorization_webhook_cache_unauthorized_ttl_s", default=None,
+    callback=_seconds, help="How long to keep that it did not; default: 30s.",
+)  # fmt: skip
 @click.option("--service-account-issuer", multiple=True, help="Issuer of tokens; the first signs, all are accepted.")
 @click.option("--service-account-key-file", multiple=True, help="Keys (PEM) by which tokens are verified.")
 @click.option("--service-account-signing-key-file", default="", help="The key that signs tokens; made if not given.")
@@ -78,6 +100,10 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -
 @click.option(
     "--service-account-extend-token-expiration", type=bool, default=True, show_default=True, help="Extend projected tokens."
 )
+@click.option(
+    "--service-account-max-token-expiration", "service_account_max_token_expiration_s", default="0s", show_default=True,
+    callback=_seconds, help="The longest that a token may be good for; 0: as long as asked.",
+)  # fmt: skip
 @click.option("--api-audiences", default="", callback=_list, help="Audiences of tokens; default: the issuers.")
 @click.option(
     "--service-cluster-ip-range", default="10.96.0.0/16", show_default=True, callback=_list, help="CIDRs of Services."
@@ -120,6 +146,10 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -
 @click.option(
     "--request-timeout", "request_timeout_s", default="1m0s", show_default=True, callback=_seconds,
     help="How long a request may take; watches and the like are free.",
+)  # fmt: skip
+@click.option(
+    "--enable-priority-and-fairness", type=bool, default=True, is_flag=False, flag_value=True, show_default=True,
+    help="Queue by FlowSchemas and PriorityLevelConfigurations; else the two limits below are all there is.",
 )  # fmt: skip
 @click.option("--max-requests-inflight", default=400, show_default=True, help="Reading requests at once.")
 @click.option(

@@ -49,7 +49,7 @@ async def run(options: Options) -> None:
     https = Server(routes.handle, clock=clock)
     health = Server(health_handler({"syncloop": kubelet.healthy}), clock=clock)
     try:
-        context = server_context(certificate, key, configuration.client_ca_file or None)
+        context = server_context(certificate, key, configuration.client_ca_file)
         await https.start(configuration.address, configuration.port, context)
         if configuration.healthz_port:
             await health.start(configuration.healthz_bind_address, configuration.healthz_port)

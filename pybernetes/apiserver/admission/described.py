@@ -9,13 +9,13 @@ from pybernetes.apiserver.attributes import User
 from pybernetes.machinery.meta import GroupVersionKind, Object, Resource
 
 
-def seen_as(obj: Object | None, request: AdmissionRequest, match: Match, versions: Versions) -> Object | None:
-    """The object in the version and kind that was asked for."""
+async def seen_as(obj: Object | None, request: AdmissionRequest, match: Match, versions: Versions) -> Object | None:
+    """The object in the version and kind that was asked for. Raises `ConversionFailed`."""
     if obj is None:
         return None
     own = versions.kind_of(request.resource, request.subresource)
     if own == request.resource.gvk and match.resource != request.resource:
-        obj = versions.convert(obj, request.resource, match.resource)
+        obj = await versions.convert(obj, request.resource, match.resource)
     rest = {field: value for field, value in obj.items() if field not in ("kind", "apiVersion")}
     return {"kind": match.kind.kind, "apiVersion": match.kind.api_version, **rest}
 

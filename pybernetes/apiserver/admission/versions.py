@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from pybernetes.apiserver.registry.conversion import with_conversions
 from pybernetes.apiserver.registry.kinds import Kind
-from pybernetes.machinery.meta import GroupVersionKind, Object, Resource, clone
+from pybernetes.machinery.meta import GroupVersionKind, Object, Resource
 from pybernetes.machinery.resources import SUBRESOURCES
 
 
@@ -21,8 +22,8 @@ class Versions(Protocol):
         """What is read and written there: of `deployments/scale` a Scale."""
         ...
 
-    def convert(self, obj: Object, source: Resource, target: Resource) -> Object:
-        """The object of one resource as the other serves it; a new one."""
+    async def convert(self, obj: Object, source: Resource, target: Resource) -> Object:
+        """The object of one resource as the other serves it; a new one. Raises `ConversionFailed`."""
         ...
 
     def settle(self, obj: Object, resource: Resource, subresource: str) -> None:
@@ -52,9 +53,9 @@ class KindVersions:
         below = kind.subresources.get(subresource) if kind is not None else SUBRESOURCES[resource].get(subresource)
         return below.gvk if below is not None else resource.gvk
 
-    def convert(self, obj: Object, source: Resource, target: Resource) -> Object:
-        stored = self._kinds[source].to_storage(clone(obj))
-        return {**self._kinds[target].from_storage(stored), "apiVersion": target.api_version}
+    async def convert(self, obj: Object, source: Resource, target: Resource) -> Object:
+        made = await with_conversions(lambda: self._kinds[source].convert(obj, self._kinds[target]))
+        return {**made, "apiVersion": target.api_version}
 
     def settle(self, obj: Object, resource: Resource, subresource: str) -> None:
         kind = self._kinds.get(resource)

@@ -143,8 +143,3 @@ def identity_headers(user: User) -> Iterator[tuple[str, str]]:
     for key, values in user.extra.items():
         for value in values:
             yield EXTRA_PREFIX + quote(key, safe=_NAME_SAFE), value
-
-
-def is_identity_header(name: str) -> bool:
-    """Whether a header (lower case) would say who asks: a client's own are not passed on."""
-    return name in ("x-remote-user", "x-remote-uid", "x-remote-group") or name.startswith("x-remote-extra-")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pybernetes.apiserver.aggregation.front_proxy import identity_headers, is_identity_header
+from pybernetes.apiserver.aggregation.front_proxy import identity_headers
 from pybernetes.apiserver.aggregation.remote_services import Misconfigured, RemoteServices
 from pybernetes.apiserver.aggregation.service_resolver import Unroutable
 from pybernetes.apiserver.attributes import User
@@ -25,7 +25,7 @@ def is_available(service: Object) -> bool:
 
 
 async def serve(service: Object, request: Request, user: User, remote: RemoteServices) -> Response:
-    """The extension server's answer to `request`, asked in the name of `user`."""
+    """The extension server's answer to `request`, asked in the name of `user`; whom it named itself is taken off already."""
     if not is_available(service):
         return _problem(503, "service unavailable")
     try:
@@ -35,7 +35,7 @@ async def serve(service: Object, request: Request, user: User, remote: RemoteSer
         return _problem(503, "service unavailable")
     except Misconfigured as error:
         return _problem(500, str(error))
-    headers = {name: value for name, value in forwarded_headers(request).items() if not is_identity_header(name)}
+    headers = forwarded_headers(request)
     asked = Request(
         request.method, request.path, request.query, headers, request.body, more_headers=tuple(identity_headers(user))
     )

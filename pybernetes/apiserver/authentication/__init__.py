@@ -9,6 +9,7 @@ Start at `union.py` (the order), then one file per kind of credential. `tokens.p
 Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/
 """
 
-from pybernetes.apiserver.authentication.union import Options, build
+from pybernetes.apiserver.authentication.options import Options, RequestHeaderOptions, WebhookOptions
+from pybernetes.apiserver.authentication.union import build
 
-__all__ = ["Options", "build"]
+__all__ = ["Options", "RequestHeaderOptions", "WebhookOptions", "build"]

@@ -12,7 +12,7 @@ import re
 from datetime import datetime
 
 from pybernetes.apiserver.attributes import User
-from pybernetes.apiserver.authentication.union import Identity
+from pybernetes.apiserver.authentication.interface import Identity
 from pybernetes.apiserver.registry.strategy import Reader
 from pybernetes.machinery.clock import Clock, parse_time
 from pybernetes.machinery.meta import Object, is_being_deleted
@@ -29,7 +29,7 @@ class BootstrapTokens:
         self._reader = reader
         self._clock = clock
 
-    def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Identity | None:
+    async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Identity | None:
         parts = TOKEN.fullmatch(token)
         if parts is None:
             return None

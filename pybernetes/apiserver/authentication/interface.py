@@ -1,8 +1,8 @@
-"""The seam of authentication."""
+"""The seams of authentication: who is asking by a request, and by a token."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pybernetes.apiserver.attributes import User
 from pybernetes.machinery.http.messages import Request
@@ -13,5 +13,21 @@ class Authenticator(Protocol):
         """The user that the request's credential proves; None if it carries none of this kind.
 
         Raises `Unauthorized` for a credential of this kind that is wrong.
+        """
+        ...
+
+
+class Identity(NamedTuple):
+    """Whom a token proves, and for which of the audiences asked for."""
+
+    user: User
+    audiences: tuple[str, ...]
+
+
+class TokenAuthenticator(Protocol):
+    async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Identity | None:
+        """None for a token that is not of this kind; raises `Unauthorized`, saying why, for one that is wrong.
+
+        `audiences` are those that the asker answers to, none: whichever. A token that is for none of them proves nobody.
         """
         ...

@@ -20,7 +20,7 @@ async def token_review(review: Object, authenticator: Union) -> Object:
         raise BadRequest("token is required for TokenReview in authentication")
     status: Object
     try:
-        identity = authenticator.authenticate_token(token, tuple(spec.get("audiences") or ()))
+        identity = await authenticator.authenticate_token(token, tuple(spec.get("audiences") or ()))
     except Unauthorized as error:
         status = {"user": {}, "error": error.message}
     else:

@@ -18,8 +18,9 @@ import jwt
 import orjson
 
 from pybernetes.apiserver.attributes import User
+from pybernetes.apiserver.authentication.interface import Identity
 from pybernetes.apiserver.authentication.keys import PublicKey, read_public_keys
-from pybernetes.apiserver.authentication.union import Identity, Options
+from pybernetes.apiserver.authentication.options import Options
 from pybernetes.apiserver.registry.strategy import Reader
 from pybernetes.machinery.clock import Clock, parse_time
 from pybernetes.machinery.errors import Unauthorized
@@ -76,7 +77,7 @@ class ServiceAccountTokens:
         self._clock = clock
         self._verified: dict[str, Claims] = {}
 
-    def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Identity | None:
+    async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Identity | None:
         claims = self._verified.get(token)
         if claims is None:
             if _issuer(token) not in self._issuers:
@@ -112,12 +113,15 @@ def _issuer(token: str) -> str:
 
 def _verified_payload(token: str, keys: dict[str, PublicKey]) -> Object:
     try:
-        named = keys.get(jwt.get_unverified_header(token).get("kid", ""))
+        key_id = jwt.get_unverified_header(token).get("kid", "")
     except jwt.InvalidTokenError as error:
         raise Unauthorized(f"invalid bearer token: {error}") from error
-    problem: Exception | None = None
     # A token without a key id may be signed by any.
-    for key in [named] if named is not None else keys.values():
+    candidates = [keys[key_id]] if key_id in keys else [] if key_id else list(keys.values())
+    if not candidates:
+        raise Unauthorized("invalid signature, no keys found")
+    problem: Exception | None = None
+    for key in candidates:
         try:
             payload: Object = jwt.decode(
                 token,
@@ -130,7 +134,7 @@ def _verified_payload(token: str, keys: dict[str, PublicKey]) -> Object:
             problem = error
             continue
         return payload
-    raise Unauthorized(f"failed to verify the token's signature: {problem or 'no matching key'}")
+    raise Unauthorized(f"failed to verify the token's signature: {problem}")
 
 
 def _claims(payload: Object) -> Claims:

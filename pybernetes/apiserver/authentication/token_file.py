@@ -10,7 +10,7 @@ import hashlib
 from pathlib import Path
 
 from pybernetes.apiserver.attributes import User
-from pybernetes.apiserver.authentication.union import Identity
+from pybernetes.apiserver.authentication.interface import Identity
 
 
 class TokenFile:
@@ -30,7 +30,7 @@ class TokenFile:
                 named = tuple(group.strip() for group in groups[0].split(",")) if groups and groups[0] else ()
                 self._users[_digest(token)] = User(name, uid, named)
 
-    def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Identity | None:
+    async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Identity | None:
         user = self._users.get(_digest(token))
         return None if user is None else Identity(user, audiences)
 

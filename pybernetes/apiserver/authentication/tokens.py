@@ -11,8 +11,8 @@ from datetime import timedelta
 import jwt
 
 from pybernetes.apiserver.authentication.keys import read_public_keys, read_signing_key
+from pybernetes.apiserver.authentication.options import Options
 from pybernetes.apiserver.authentication.service_account import account_user_name
-from pybernetes.apiserver.authentication.union import Options
 from pybernetes.apiserver.registry.strategy import Reader
 from pybernetes.machinery import errors
 from pybernetes.machinery.clock import Clock, rfc3339
@@ -66,7 +66,7 @@ class Issuer:
             spec["audiences"] = list(self._options.audiences)
         longest = self._options.service_account_max_token_expiration_s
         if longest:
-            spec["expirationSeconds"] = min(spec["expirationSeconds"], longest)
+            spec["expirationSeconds"] = min(spec["expirationSeconds"], int(longest))
         now = self._clock.now()
         claims = self._claims(account, spec, bound)
         token = jwt.encode(claims, self._key.key, algorithm=self._key.public.algorithm, headers={"kid": self._key.public.id})

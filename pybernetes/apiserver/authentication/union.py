@@ -5,92 +5,118 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from pybernetes.apiserver.attributes import ALL_AUTHENTICATED, ALL_UNAUTHENTICATED, ANONYMOUS, User
-from pybernetes.apiserver.authentication.interface import Authenticator
+from pybernetes.apiserver.authentication.anonymous import Anonymous
+from pybernetes.apiserver.authentication.audiences import AudienceAgnostic
+from pybernetes.apiserver.authentication.authorities import Authorities
+from pybernetes.apiserver.authentication.interface import Authenticator, Identity, TokenAuthenticator
+from pybernetes.apiserver.authentication.metrics import Metrics
+from pybernetes.apiserver.authentication.options import Options
+from pybernetes.apiserver.authentication.request_header import FrontProxies, IdentityHeaders
+from pybernetes.apiserver.authentication.x509 import ClientCertificates
 from pybernetes.apiserver.registry.strategy import Reader
 from pybernetes.machinery.clock import Clock
+from pybernetes.machinery.entropy import Entropy
 from pybernetes.machinery.errors import Unauthorized
 from pybernetes.machinery.http.messages import Request
+from pybernetes.machinery.log import logger
 
-WEBSOCKET_TOKEN_PREFIX = "base64url.bearer.authorization.k8s.io."
+if TYPE_CHECKING:
+    from pybernetes.apiserver.authentication.token_cache import CachedTokens
 
+log = logger("authentication")
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Upstream's flags, by their names."""
-
-    anonymous_auth: bool = True
-    token_auth_file: Path | None = None
-    enable_bootstrap_token_auth: bool = False
-    service_account_issuer: tuple[str, ...] = ()  # the first signs; all are accepted
-    service_account_key_file: tuple[Path, ...] = ()  # PEM, public or private: tokens signed by these are accepted
-    service_account_signing_key_file: Path | None = None
-    service_account_lookup: bool = True
-    service_account_max_token_expiration_s: int = 0  # 0: no bound of its own
-    service_account_extend_token_expiration: bool = True
-    api_audiences: tuple[str, ...] = ()  # default: the issuers
-
-    @property
-    def audiences(self) -> tuple[str, ...]:
-        """The audiences that the API server answers to."""
-        return self.api_audiences or self.service_account_issuer
-
-
-class Identity(NamedTuple):
-    """Whom a token proves, and for which of the audiences asked for (those of the API server where none was)."""
-
-    user: User
-    audiences: tuple[str, ...]
-
-
-class TokenAuthenticator(Protocol):
-    def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Identity | None:
-        """None for a token that is not of this kind; raises `Unauthorized`, saying why, for one that is wrong.
-
-        `audiences` are those that the asker answers to; a token without audiences of its own is good for all of them.
-        """
-        ...
+WEBSOCKET_TOKEN_PREFIX: Final = "base64url.bearer.authorization.k8s.io."
+RELOAD_PERIOD_S: Final = 10.0  # of the authorities' files
 
 
 class Union:
-    """The client certificate, then the bearer token, then nobody: as upstream, and as upstream a wrong credential is no
-    reason to become anonymous."""
+    """Front proxies, the client certificate, then the bearer token, then nobody: as upstream, and as upstream a wrong
+    credential is no reason to become anonymous."""
 
     def __init__(
         self,
         *,
-        certificates: Authenticator,
+        requests: Sequence[Authenticator],
         tokens: Sequence[TokenAuthenticator],
         audiences: tuple[str, ...],
-        anonymous: bool,
+        anonymous: Anonymous,
+        clock: Clock,
+        authorities: Sequence[Authorities] = (),
+        webhook: CachedTokens | None = None,
+        identity_headers: IdentityHeaders,
     ) -> None:
-        self._certificates = certificates
-        self._tokens = tuple(tokens)
         self.audiences = audiences
+        self.identity_headers = identity_headers
+        self.metrics = Metrics()
+        self._requests = tuple(requests)
+        self._tokens = tuple(tokens)
         self._anonymous = anonymous
+        self._clock = clock
+        self._authorities = tuple(authorities)
+        self._webhook = webhook
 
-    async def authenticate(self, request: Request) -> User | None:
-        user = await self._certificates.authenticate(request)
-        if user is None:
-            token = bearer_token(request)
-            if token is not None:
-                user = self._of_token(token)
-        if user is not None:
-            return _authenticated(user)
-        if self._anonymous:
-            return User(ANONYMOUS, groups=(ALL_UNAUTHENTICATED,))
-        raise Unauthorized("Unauthorized")
+    async def run(self) -> None:
+        """Keep up with files that change; until cancelled."""
+        while True:
+            await self._clock.sleep(RELOAD_PERIOD_S)
+            self.reload()
 
-    def authenticate_token(self, token: str, audiences: tuple[str, ...] = ()) -> Identity:
+    def reload(self) -> None:
+        """Look at the files once."""
+        for authorities in self._authorities:
+            authorities.reload()
+
+    async def close(self) -> None:
+        """Let go of connections to whoever knows tokens."""
+        if self._webhook is not None:
+            await self._webhook.close()
+
+    async def authenticate(self, request: Request) -> User:
+        """Who asks. Raises `Unauthorized`, which says no more to whoever sent a wrong credential."""
+        started = self._clock.monotonic()
+        try:
+            user = await self._user(request)
+        except Unauthorized as error:
+            self.metrics.refused(self._clock.monotonic() - started, wrong=error.__cause__ is not None)
+            raise
+        self.metrics.authenticated(user.name, self._clock.monotonic() - started)
+        return user
+
+    async def _user(self, request: Request) -> User:
+        problem: Unauthorized | None = None
+        for authenticator in self._requests:
+            try:
+                user = await authenticator.authenticate(request)
+            except Unauthorized as error:
+                problem = error
+                continue
+            if user is not None:
+                return _authenticated(user)
+        token = bearer_token(request)
+        if token is not None:
+            try:
+                return (await self.authenticate_token(token)).user
+            except Unauthorized as error:
+                problem = error
+        if problem is not None:
+            # Why is for the log and for TokenReview, not for whoever sent it.
+            log.debug("Unable to authenticate the request", err=problem.message)
+            raise Unauthorized("Unauthorized") from problem
+        nobody = self._anonymous.user(request)
+        if nobody is None:
+            raise Unauthorized("Unauthorized")
+        return nobody
+
+    async def authenticate_token(self, token: str, audiences: tuple[str, ...] = ()) -> Identity:
         """Whom a token proves, as a TokenReview asks. Raises `Unauthorized` with the reasons."""
         problems = []
         for authenticator in self._tokens:
             try:
-                identity = authenticator.authenticate_token(token, audiences or self.audiences)
+                identity = await authenticator.authenticate_token(token, audiences or self.audiences)
             except Unauthorized as error:
                 problems.append(error.message)
                 continue
@@ -98,13 +124,6 @@ class Union:
                 return identity._replace(user=_authenticated(identity.user))
         problems = ["invalid bearer token", *problems]
         raise Unauthorized(problems[0] if len(problems) == 1 else "[" + ", ".join(problems) + "]")
-
-    def _of_token(self, token: str) -> User:
-        try:
-            return self.authenticate_token(token).user
-        except Unauthorized as error:
-            # Why is for the log and for TokenReview, not for whoever sent it.
-            raise Unauthorized("Unauthorized") from error
 
 
 def _authenticated(user: User) -> User:
@@ -130,24 +149,68 @@ def bearer_token(request: Request) -> str | None:
     return None
 
 
-def build(options: Options, *, reader: Reader, clock: Clock) -> Union:
-    """The authenticator of a server. Its `authenticate` gives a user or raises `Unauthorized`.
+def build(options: Options, *, reader: Reader, clock: Clock, entropy: Entropy) -> Union:
+    """The authenticator of a server.
 
     Raises ValueError for a file that does not say what it should, OSError for one that cannot be read.
     """
-    # Imported here: pyjwt and cryptography are heavy, and not every server has these.
+    authorities: list[Authorities] = []
+    requests = _request_authenticators(options, authorities)
+    tokens = _token_authenticators(options, reader=reader, clock=clock)
+    webhook = None
+    if options.webhook is not None:
+        webhook = _webhook(options, clock=clock, entropy=entropy)
+        tokens.append(webhook)
+    return Union(
+        requests=requests, tokens=tokens, audiences=options.audiences, clock=clock, authorities=authorities, webhook=webhook,
+        anonymous=Anonymous(enabled=options.anonymous_auth is not False),
+        identity_headers=IdentityHeaders(options.request_header),
+    )  # fmt: skip
+
+
+# What is imported below is heavy (pyjwt, cryptography), and not every server has it.
+
+
+def _request_authenticators(options: Options, authorities: list[Authorities]) -> list[Authenticator]:
+    found: list[Authenticator] = []
+    if options.request_header is not None:
+        authorities.append(Authorities(options.request_header.client_ca_file))
+        found.append(FrontProxies(options.request_header, authorities[-1]))
+    if options.client_ca_file is not None:
+        authorities.append(Authorities(options.client_ca_file))
+        found.append(ClientCertificates(authorities[-1]))
+    elif options.request_header is None:
+        found.append(ClientCertificates())
+    return found
+
+
+def _token_authenticators(options: Options, *, reader: Reader, clock: Clock) -> list[TokenAuthenticator]:
+    """Those that know tokens by themselves, which are asked first."""
     from pybernetes.apiserver.authentication.bootstrap_token import BootstrapTokens
     from pybernetes.apiserver.authentication.service_account import ServiceAccountTokens
     from pybernetes.apiserver.authentication.token_file import TokenFile
-    from pybernetes.apiserver.authentication.x509 import ClientCertificates
 
-    tokens: list[TokenAuthenticator] = []
+    found: list[TokenAuthenticator] = []
     if options.token_auth_file is not None:
-        tokens.append(TokenFile(options.token_auth_file))
+        found.append(AudienceAgnostic(TokenFile(options.token_auth_file), options.audiences))
     if options.service_account_issuer:
-        tokens.append(ServiceAccountTokens(options, reader=reader, clock=clock))
+        found.append(ServiceAccountTokens(options, reader=reader, clock=clock))
     if options.enable_bootstrap_token_auth:
-        tokens.append(BootstrapTokens(reader=reader, clock=clock))
-    return Union(
-        certificates=ClientCertificates(), tokens=tokens, audiences=options.audiences, anonymous=options.anonymous_auth
-    )
+        found.append(AudienceAgnostic(BootstrapTokens(reader=reader, clock=clock), options.audiences))
+    return found
+
+
+def _webhook(options: Options, *, clock: Clock, entropy: Entropy) -> CachedTokens:
+    from pybernetes.apiserver.authentication.token_cache import CachedTokens
+    from pybernetes.apiserver.authentication.webhook import WebhookTokens
+    from pybernetes.apiserver.kubeconfig_webhook import KubeconfigWebhook
+    from pybernetes.client.kubeconfig import ConfigError
+
+    assert options.webhook is not None
+    try:
+        service = KubeconfigWebhook(str(options.webhook.config_file), clock=clock, entropy=entropy)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+    tokens = WebhookTokens(service, options.webhook.version, options.audiences)
+    ttl_s = options.webhook.cache_ttl_s
+    return CachedTokens(tokens, clock=clock, success_ttl_s=ttl_s, failure_ttl_s=ttl_s)

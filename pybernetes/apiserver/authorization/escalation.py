@@ -46,10 +46,10 @@ async def check_write(
         return
     if not is_role:
         granted = _bound_rules(resource, obj, reader)
-    owned, problem = RBAC(reader).rules_for(user, namespace_of(obj))
-    missing = covers(owned, granted)
+    owned = RBAC(reader).rules_for(user, namespace_of(obj))
+    missing = covers(owned.rules, granted)
     if missing:
-        raise errors.forbidden(resource.group, resource.plural, name_of(obj), _refusal(user, missing, problem))
+        raise errors.forbidden(resource.group, resource.plural, name_of(obj), _refusal(user, missing, owned.error))
 
 
 async def _authorized(plural: str, verb: str, name: str, namespace: str, user: User, authorizer: Authorizer) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from pybernetes.apiserver.attributes import RequestInfo, User
-from pybernetes.apiserver.authorization.interface import Decision, Verdict
+from pybernetes.apiserver.authorization.interface import Decision, Rules, Verdict
 from pybernetes.apiserver.authorization.rules import compiled
 from pybernetes.apiserver.bootstrap.objects import cluster_role_rules
 from pybernetes.apiserver.registry.strategy import Reader
@@ -79,6 +79,11 @@ class NodeAuthorizer:
         if any(rule.allows_kind(info) and rule.allows_name(info.name) for rule in self._uniform):
             return ALLOW
         return NO_OPINION
+
+    def rules_for(self, user: User, namespace: str) -> Rules:
+        if node_identity(user) is None:
+            return Rules(())
+        return Rules((), incomplete=True, error="node authorizer does not support user rule resolution")
 
     # One method per kind of object.
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pybernetes.apiserver.attributes import RequestInfo, User
-from pybernetes.apiserver.authorization.interface import Decision, Verdict
+from pybernetes.apiserver.authorization.interface import Decision, Rules, Verdict
 from pybernetes.apiserver.authorization.rules import Rule, compiled
 from pybernetes.apiserver.registry.strategy import Reader
 from pybernetes.machinery.errors import aggregate
@@ -110,10 +110,10 @@ class RBAC:
                 return Verdict(Decision.ALLOW, reason)
         return self._refusal(user, info.namespace)
 
-    def rules_for(self, user: User, namespace: str) -> tuple[list[Object], str]:
-        """(all rules that reach the user in the namespace, what could not be resolved)"""
+    def rules_for(self, user: User, namespace: str) -> Rules:
+        """All rules that reach the user in the namespace."""
         grants = self._held(user, namespace)
-        return [rule for grant in grants for rule in grant.role.rules], _missing(grants)
+        return Rules([rule for grant in grants for rule in grant.role.rules], error=_missing(grants))
 
     def _refusal(self, user: User, namespace: str) -> Verdict:
         missing = _missing(self._held(user, namespace))

@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from pybernetes.apiserver.attributes import RequestInfo, User
-from pybernetes.apiserver.authorization.interface import Authorizer, Decision
+from pybernetes.apiserver.authorization.interface import Authorizer, Decision, RuleResolver
 from pybernetes.apiserver.authorization.selectors import evaluation_errors, field_selector, label_selector
-from pybernetes.apiserver.authorization.union import Union
 from pybernetes.apiserver.registry import checks
 from pybernetes.machinery import errors
 from pybernetes.machinery.errors import FieldError
@@ -42,7 +41,7 @@ async def self_subject_access_review(review: Object, user: User, authorizer: Aut
     return await _answered(review, spec, user, authorizer)
 
 
-def self_subject_rules_review(review: Object, user: User, authorizer: Union) -> Object:
+def self_subject_rules_review(review: Object, user: User, authorizer: RuleResolver) -> Object:
     """All that the caller may do in a namespace. What cannot be enumerated is said in `evaluationError`."""
     spec = _spec(review)
     namespace = spec.get("namespace", "")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from pybernetes.apiserver.attributes import MASTERS, RequestInfo, User
-from pybernetes.apiserver.authorization.interface import Authorizer, Decision, Verdict
-from pybernetes.apiserver.authorization.node import NodeAuthorizer, node_identity
-from pybernetes.apiserver.authorization.rbac import RBAC
-from pybernetes.apiserver.registry.strategy import Reader
+from pybernetes.apiserver.authorization.interface import Authorizer, Decision, RuleResolver, Rules, Verdict
+from pybernetes.apiserver.authorization.metrics import Metrics
 from pybernetes.machinery import errors
 from pybernetes.machinery.errors import Forbidden
 from pybernetes.machinery.http.messages import Response
@@ -33,67 +32,57 @@ class AlwaysAllow:
     async def authorize(self, user: User, info: RequestInfo) -> Verdict:
         return Verdict(Decision.ALLOW)
 
+    def rules_for(self, user: User, namespace: str) -> Rules:
+        return Rules(ALL_RULES)
+
 
 class AlwaysDeny:
     async def authorize(self, user: User, info: RequestInfo) -> Verdict:
         return Verdict(Decision.NO_OPINION, "Everything is forbidden.")
 
+    def rules_for(self, user: User, namespace: str) -> Rules:
+        return Rules(())
+
+
+class Member(NamedTuple):
+    """One of the chain. `type` and `name` are those of its configuration ("" for what every chain has)."""
+
+    authorizer: Authorizer
+    type: str = ""
+    name: str = ""
+
 
 class Union:
-    """Asks each in turn until one allows or denies; their reasons are joined where none does."""
+    """Asks each in turn until one allows or denies; their reasons are joined where none does. Members of system:masters are
+    allowed everything first."""
 
-    def __init__(self, authorizers: Mapping[str, Authorizer]) -> None:
-        self._authorizers = dict(authorizers)
+    def __init__(self, members: Sequence[Member], metrics: Metrics | None = None) -> None:
+        self._members = (Member(Masters()), *members)
+        self._metrics = metrics or Metrics()
 
     async def authorize(self, user: User, info: RequestInfo) -> Verdict:
         reasons, problems = [], []
-        for authorizer in self._authorizers.values():
+        for authorizer, kind, name in self._members:
             verdict = await authorizer.authorize(user, info)
-            if verdict.decision is not Decision.NO_OPINION:
+            decision, reason, problem = verdict
+            if decision is not Decision.NO_OPINION:
+                if kind:
+                    self._metrics.decided(kind, name, allowed=decision is Decision.ALLOW)
                 return verdict
-            if verdict.reason:
-                reasons.append(verdict.reason)
-            if verdict.error:
-                problems.append(verdict.error)
+            if reason:
+                reasons.append(reason)
+            if problem:
+                problems.append(problem)
         return Verdict(Decision.NO_OPINION, "\n".join(reasons), errors.aggregate(problems))
 
-    def rules_for(self, user: User, namespace: str) -> tuple[list[Object], bool, str]:
-        """What the user may do in a namespace: (rules, is that less than all?, what could not be resolved)."""
-        rules: list[Object] = []
-        problems: list[str] = []
-        incomplete = False
-        for name, authorizer in self._authorizers.items():
-            if isinstance(authorizer, RBAC):
-                found, problem = authorizer.rules_for(user, namespace)
-                rules += found
-                problems += [problem] if problem else []
-            elif isinstance(authorizer, AlwaysAllow):
-                rules += ALL_RULES
-            elif isinstance(authorizer, NodeAuthorizer):
-                if node_identity(user) is not None:
-                    incomplete = True
-                    problems.append("node authorizer does not support user rule resolution")
-            elif not isinstance(authorizer, Masters | AlwaysDeny):
-                incomplete = True
-                problems.append(f"{name} authorizer does not support user rule resolution")
-        return rules, incomplete, errors.aggregate(problems)
-
-
-def build(modes: Sequence[str], reader: Reader) -> Union:
-    """The authorizer for `--authorization-mode` (AlwaysAllow, AlwaysDeny, RBAC, Node). Raises ValueError for another mode."""
-    authorizers: dict[str, Authorizer] = {"": Masters()}
-    for mode in modes:
-        if mode == "RBAC":
-            authorizers[mode] = RBAC(reader)
-        elif mode == "Node":
-            authorizers[mode] = NodeAuthorizer(reader)
-        elif mode == "AlwaysAllow":
-            authorizers[mode] = AlwaysAllow()
-        elif mode == "AlwaysDeny":
-            authorizers[mode] = AlwaysDeny()
-        else:
-            raise ValueError(f"authorization mode {mode!r} is not one of AlwaysAllow, AlwaysDeny, Node, RBAC")
-    return Union(authorizers)
+    def rules_for(self, user: User, namespace: str) -> Rules:
+        """What the user may do in a namespace, as far as it can be listed."""
+        found = [
+            authorizer.rules_for(user, namespace) for authorizer, _, _ in self._members if isinstance(authorizer, RuleResolver)
+        ]
+        rules = [rule for part in found for rule in part.rules]
+        problems = [part.error for part in found if part.error]
+        return Rules(rules, any(part.incomplete for part in found), errors.aggregate(problems))
 
 
 def forbidden(user: User, info: RequestInfo, reason: str = "") -> Forbidden:

@@ -13,7 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pybernetes.apiserver.authorization.rules import covers
-from pybernetes.apiserver.bootstrap.objects import AUTOUPDATE, FLOW_AUTOUPDATE, addon_objects, upstream_objects
+from pybernetes.apiserver.bootstrap.objects import (
+    AUTOUPDATE,
+    FLOW_AUTOUPDATE,
+    addon_objects,
+    flow_control_objects,
+    upstream_objects,
+)
 from pybernetes.apiserver.registry.strategy import Reader, Writer
 from pybernetes.machinery import errors
 from pybernetes.machinery.meta import Object, Resource, annotations_of, name_of, namespace_of
@@ -26,6 +32,7 @@ from pybernetes.machinery.resources import (
     ROLES,
 )
 
+MANDATORY_FLOW_CONTROL = ("exempt", "catch-all")
 CONFLICTS_MAX = 5  # several API servers of one cluster may start together and repair the same object
 
 
@@ -48,6 +55,21 @@ async def ensure(reader: Reader, writer: Writer, *, service_cidr: str = "10.96.0
 async def ensure_cluster_addons(reader: Reader, writer: Writer) -> None:
     """What kubeadm adds for a real cluster: node bootstrap and certificate approval, DNS's and the controllers' roles."""
     await _ensure(addon_objects(), reader, writer)
+
+
+async def maintain_flow_control(reader: Reader, writer: Writer) -> None:
+    """Make and repair the default FlowSchemas and PriorityLevelConfigurations, and delete those that were ours once.
+
+    Raises an ExceptionGroup of StatusErrors, or of `Unavailable`.
+    """
+    wanted = list(flow_control_objects())
+    await _ensure(wanted, reader, writer)
+    names = {(resource, name_of(obj)) for resource, obj in wanted}
+    async with asyncio.TaskGroup() as group:
+        for resource in (FLOW_SCHEMAS, PRIORITY_LEVEL_CONFIGURATIONS):
+            for obj in reader.list(resource):
+                if annotations_of(obj).get(FLOW_AUTOUPDATE) == "true" and (resource, name_of(obj)) not in names:
+                    group.create_task(writer.delete(resource, "", name_of(obj)))
 
 
 async def _ensure(wanted: Sequence[tuple[Resource, Object]], reader: Reader, writer: Writer) -> None:
@@ -91,13 +113,34 @@ def repair(resource: Resource, current: Object, wanted: Object) -> Repair | None
             return Repair(recreate=wanted)
         return _changed(current, repaired_rbac(current, wanted))
     if resource in (FLOW_SCHEMAS, PRIORITY_LEVEL_CONFIGURATIONS):
-        if annotations_of(current).get(FLOW_AUTOUPDATE) != "true":
-            return None
-        # Compare what we set: the stored spec has defaults besides.
-        if _contains(current.get("spec"), wanted["spec"]):
-            return None
-        return Repair(update={**current, "spec": wanted["spec"]})
+        return _changed(current, maintained(resource, current, wanted))
     return None
+
+
+def maintained(resource: Resource, current: Object, wanted: Object) -> Object:
+    """A default object of flow control as it should be.
+
+    The mandatory ones have their spec (but for what the exempt level has of shares); the others only while their annotation
+    says so, which is the first thing that they are given: "true" to those that nobody has changed yet.
+    """
+    name, annotations = name_of(current), annotations_of(current)
+    mandatory = name in MANDATORY_FLOW_CONTROL
+    given = annotations.get(FLOW_AUTOUPDATE)
+    ours = mandatory or given == "true" or (given not in ("true", "false") and current["metadata"].get("generation") == 1)
+    then = dict(current)
+    if mandatory or given not in ("true", "false"):
+        text = "true" if ours else "false"
+        if given != text:
+            then["metadata"] = {**current["metadata"], "annotations": {**annotations, FLOW_AUTOUPDATE: text}}
+    spec = wanted["spec"]
+    if resource is PRIORITY_LEVEL_CONFIGURATIONS and name == "exempt" and "exempt" in (current.get("spec") or {}):
+        spec = {**spec, "exempt": current["spec"]["exempt"]}
+    # Compare what we set: the stored spec has defaults besides.
+    if ours and not _contains(current.get("spec"), spec):
+        then["spec"] = spec
+        metadata = then["metadata"]
+        then["metadata"] = {**metadata, "generation": metadata.get("generation", 0) + 1}
+    return then
 
 
 def _changed(current: Object, then: Object) -> Repair | None:

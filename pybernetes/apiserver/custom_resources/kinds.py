@@ -1,12 +1,14 @@
 """A served version of a custom resource, as the generic registry sees it: a `Kind` with a strategy made from the definition.
 
 Stored bytes are spliced into answers as for built-in kinds, with two provisos. Objects written before the definition last
-changed are decoded, pruned and defaulted by what it says now; and a version other than the stored one differs in its apiVersion
-alone (conversion strategy None), which is one more splice where both have the same schema.
+changed are decoded, defaulted and pruned by what it says now of the version that they are in. And a version other than the
+stored one differs in its apiVersion alone (conversion strategy None), which is one more splice where both have the same schema;
+or a webhook converts, which takes a while: then entries are first made `localized`, and all that follows is synchronous again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,12 +18,14 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from pybernetes.apiserver.custom_resources import columns
+from pybernetes.apiserver.custom_resources.converter import Converter
 from pybernetes.apiserver.image import Image
+from pybernetes.apiserver.registry.conversion import ConversionFailed, Localized, Unconverted
 from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.apiserver.registry.strategy import Context, ScalePaths, Strategy
 from pybernetes.machinery import codec
-from pybernetes.machinery.errors import BadRequest, FieldError, Invalid, NotImplementedYet, StatusError, forbidden, invalid
-from pybernetes.machinery.meta import GroupVersionKind, Object, Resource, name_of
+from pybernetes.machinery.errors import BadRequest, FieldError, Invalid, StatusError, forbidden, invalid
+from pybernetes.machinery.meta import GroupVersionKind, Object, Resource, clone, name_of
 from pybernetes.machinery.resources import Subresource
 from pybernetes.machinery.schema.shapes import Shape, shape_of_structural
 from pybernetes.machinery.schema.structural import Structural
@@ -29,6 +33,8 @@ from pybernetes.store.interface import Entry, Revision
 
 if TYPE_CHECKING:
     from pybernetes.machinery.cel.rules import Rules
+
+_SETTLED_ITEMS: Final = 200  # decoded between two turns of the loop
 
 # In the order in which upstream's discovery has them.
 VERBS: Final = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
@@ -59,7 +65,9 @@ class CustomKind(Kind):
 
     items_carry_type = True
 
-    def __init__(self, definition: Object, version: Object, image: Image, valid_since: Revision) -> None:
+    def __init__(
+        self, definition: Object, version: Object, image: Image, valid_since: Revision, converter: Converter | None = None
+    ) -> None:
         self.version = version
         self.valid_since = valid_since
         self.terminating = "deletionTimestamp" in definition["metadata"]
@@ -74,16 +82,9 @@ class CustomKind(Kind):
         self.storage_hash = storage_hash(resource.group, stored["name"], resource.kind)
         self._is_stored = stored["name"] == version["name"]
         self._same_schema = stored.get("schema") == version.get("schema")
-        self._webhook = (spec.get("conversion") or {}).get("strategy") == "Webhook"
+        self._converter = converter
+        self.converts_remotely = converter is not None
         self._stored_head = f'{{"kind":"{resource.kind}","apiVersion":"{self._storage_version}","metadata":{{'.encode()
-
-    def check_served(self) -> None:
-        """Raises `NotImplementedYet` for a version that a webhook has to convert."""
-        if self._webhook and not self._is_stored:
-            raise NotImplementedYet(
-                f"conversion of {self.resource.group_resource} by webhook is not served yet: use version "
-                f"{self._storage_version.rpartition('/')[2]}"
-            )
 
     @property
     def definition(self) -> Mapping[str, Any] | None:
@@ -114,30 +115,112 @@ class CustomKind(Kind):
 
     # Out
 
+    def is_current(self, entry: Entry) -> bool:
+        return entry.mod_revision >= self.valid_since and entry.value.startswith(self._stored_head)
+
+    def selected(self, entry: Entry) -> Object:
+        return self.object(entry)
+
     def served(self, entry: Entry, revision: Revision | None = None) -> bytes:
         value, head = entry.value, self._stored_head
-        verbatim = (self._is_stored or self._same_schema) and entry.mod_revision >= self.valid_since
-        if verbatim and value.startswith(head):
-            return b'%b"resourceVersion":"%d",%b' % (self._head, revision or entry.mod_revision, value[len(head) :])
-        return orjson.dumps(self.object(entry, revision))
+        if type(entry) is Localized:
+            head = self._head
+        elif not ((self._is_stored or self._same_schema) and self.is_current(entry)):
+            return orjson.dumps(self.object(entry, revision))
+        return b'%b"resourceVersion":"%d",%b' % (self._head, revision or entry.mod_revision, value[len(head) :])
 
     def item(self, entry: Entry) -> bytes:
         return self.served(entry)
 
     def object(self, entry: Entry, revision: Revision | None = None) -> Object:
-        obj: Object = orjson.loads(entry.value)
+        if type(entry) is Localized:
+            obj: Object = orjson.loads(entry.value)
+        else:
+            obj = self._settled(entry)
+            if obj["apiVersion"] != self.resource.api_version:
+                obj["apiVersion"] = self.resource.api_version
+                if not (self._same_schema and self.is_current(entry)):
+                    self.schema.conform(obj)
         obj["metadata"] = {"resourceVersion": str(revision or entry.mod_revision), **obj["metadata"]}
-        current = obj["apiVersion"] == self._storage_version and entry.mod_revision >= self.valid_since
-        obj["apiVersion"] = self.resource.api_version
-        if not current or not (self._is_stored or self._same_schema):
-            self.schema.default(obj)
-            self.schema.conform(obj)
         return obj
+
+    def _settled(self, entry: Entry) -> Object:
+        """The object in the version that it is stored in, as the definition now has that. Raises `ConversionFailed`."""
+        obj: Object = orjson.loads(entry.value)
+        if not self.is_current(entry):
+            source = self.versions.get(obj["apiVersion"])
+            if source is None:  # the definition has forgotten it, against all warnings
+                raise ConversionFailed(f"request to convert CR from an invalid group/version: {obj['apiVersion']}")
+            source.strategy.default(obj)
+            source.schema.conform(obj)
+        return obj
+
+    async def localized(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        if self._converter is None:
+            return entries
+        found, sources = list(entries), {}
+        for place, entry in enumerate(entries):
+            if type(entry) is Localized:
+                continue
+            if not self.is_current(entry):
+                value = codec.encode(self._settled(entry))
+                if place % _SETTLED_ITEMS == _SETTLED_ITEMS - 1:
+                    await asyncio.sleep(0)
+            elif not self._is_stored:
+                value = entry.value
+            else:
+                continue
+            if value.startswith(self._head):
+                found[place] = _localized(entry, value)
+            else:
+                sources[place] = value
+        if sources:
+            results = await self._remembered(self._converter, list(sources.values()))
+            for place, value in zip(sources, results, strict=True):
+                found[place] = _localized(entries[place], value)
+        return found
+
+    async def _remembered(self, converter: Converter, sources: Sequence[bytes]) -> list[bytes]:
+        """Values of other versions in this one."""
+
+        async def convert(values: Sequence[bytes]) -> list[bytes]:
+            objects = await converter.convert([orjson.loads(value) for value in values], self.resource.api_version)
+            for obj in objects:
+                self.schema.conform(obj)
+            return [codec.encode(obj) for obj in objects]
+
+        return await converter.shared.memory.converted(self, sources, convert)
+
+    def convert(self, obj: Object, target: Kind) -> Object:
+        assert isinstance(target, CustomKind)
+        own = {"metadata": {}, **obj, "kind": self.resource.kind, "apiVersion": self.resource.api_version}
+        converter = self._converter
+        if converter is None or target is self:
+            return clone({**own, "apiVersion": target.resource.api_version})
+        source = codec.encode(own)
+        found = converter.shared.memory.get(target, source)
+        if found is None:
+            raise Unconverted(lambda: target._remembered(converter, [source]))
+        made: Object = orjson.loads(found)
+        if "resourceVersion" in own["metadata"]:
+            made["metadata"]["resourceVersion"] = own["metadata"]["resourceVersion"]
+        return made
 
     # In
 
-    def stored(self, obj: Object) -> bytes:
-        return codec.encode(self.to_storage(obj))
+    async def stored(self, obj: Object) -> bytes:
+        if self._is_stored or (self._same_schema and self._converter is None):
+            return codec.encode(self.to_storage(obj))
+        storage = self.versions[self._storage_version]
+        made: Object = orjson.loads(codec.encode(obj))
+        if self._converter is None:
+            made["apiVersion"] = self._storage_version
+        else:
+            (made,) = await self._converter.convert([made], self._storage_version)
+        # Defaults are added here rather than whenever the object is read.
+        storage.strategy.default(made)
+        storage.schema.conform(made)
+        return codec.encode(made)
 
     def to_storage(self, obj: Object) -> Object:
         return obj if self._is_stored else {**obj, "apiVersion": self._storage_version}
@@ -223,6 +306,10 @@ class CustomKind(Kind):
                     yield FieldError.invalid(path, value, "should be a non-negative integer")
                 elif value > _MAX_REPLICAS:
                     yield FieldError.invalid(path, value, f"should be less than or equal to {_MAX_REPLICAS}")
+
+
+def _localized(entry: Entry, value: bytes) -> Localized:
+    return Localized(entry.key, value, entry.create_revision, entry.mod_revision, entry.version, entry.lease)
 
 
 def _subresources(resource: Resource, version: Object) -> Mapping[str, Subresource]:

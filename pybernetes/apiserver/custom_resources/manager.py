@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pybernetes.apiserver.attributes import MASTERS, RequestInfo, User
 from pybernetes.apiserver.calls import Call
 from pybernetes.apiserver.custom_resources import definitions
+from pybernetes.apiserver.custom_resources.converter import Conversions, Converter
 from pybernetes.apiserver.custom_resources.kinds import CustomKind
 from pybernetes.apiserver.image import Event, Image
 from pybernetes.apiserver.registry.apiextensions.custom_resource_definitions import CLEANUP_FINALIZER
@@ -94,6 +95,7 @@ class CustomResources:
         definitions_kind: Kind,
         writer: Writer,
         deletes: Deletes,
+        conversions: Conversions,
         *,
         clock: Clock,
         entropy: Entropy,
@@ -105,6 +107,7 @@ class CustomResources:
         self._kind = definitions_kind
         self._writer = writer
         self._deletes = deletes
+        self._conversions = conversions
         self._clock = clock
         self._entropy = entropy
         self._publish = publish
@@ -185,15 +188,22 @@ class CustomResources:
         prefix = f"/registry/{spec['group']}/{spec['names']['plural']}/"
         table = await self._image.add(prefix)
         made = _Served(spec, definition["status"]["acceptedNames"])
-        made.kinds = [
-            CustomKind(definition, version, self._image, entry.mod_revision)
-            for version in spec["versions"] if version.get("served")
-        ]  # fmt: skip
         stored = next(version for version in spec["versions"] if version.get("storage"))
-        made.stored = CustomKind(definition, stored, self._image, entry.mod_revision)
-        for kind in (made.stored, *made.kinds):
-            kind.versions = made.stored.versions
-            kind.versions[kind.resource.api_version] = kind
+        valid_since = entry.mod_revision
+        if known is not None and known.stored is not None and known.stored.version == stored:
+            valid_since = known.stored.valid_since  # what is stored is what it was
+        converter = None
+        if (spec.get("conversion") or {}).get("strategy") == "Webhook":
+            converter = Converter(definition, self._conversions)
+        versions: dict[str, Kind] = {}
+        for version in spec["versions"]:
+            kind = CustomKind(definition, version, self._image, valid_since, converter)
+            kind.versions = versions  # those that are not served, too: objects are stored in them, and managers speak of them
+            versions[kind.resource.api_version] = kind
+            if version.get("served"):
+                made.kinds.append(kind)
+            if version is stored:
+                made.stored = kind
         if known is not None:
             now = {kind.resource for kind in made.kinds}
             for kind in known.kinds:

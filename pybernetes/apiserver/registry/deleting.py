@@ -57,9 +57,9 @@ class Deletes:
         entry, gone = await self.delete_key(call, kind, kind.key(call.info.namespace, call.info.name), options)
         if not gone:
             accepted = options.get("orphanDependents") is False
-            return entry_response(call, kind, entry, 202 if accepted else 200)
+            return await entry_response(call, kind, entry, 202 if accepted else 200)
         if kind.resource.group_resource in _RETURNS_OBJECT:
-            return entry_response(call, kind, entry)
+            return await entry_response(call, kind, entry)
         return rendering.respond_object(200, _success(kind, entry), call.format, call.warnings)
 
     async def delete_collection(self, call: Call, kind: Kind) -> Response:
@@ -104,7 +104,8 @@ class Deletes:
         raise kind.conflict(name)
 
     async def _delete_once(self, call: Call, kind: Kind, current: Entry, options: Object, admitted: bool) -> tuple[Entry, bool]:
-        old = kind.object(current)
+        (seen,) = await kind.localized([current])
+        old = kind.object(seen)
         namespace, name = kind.names(current.key)
         check_preconditions(kind, old, options)
         dry_run = call.dry_run or bool(options.get("dryRun"))
@@ -125,7 +126,7 @@ class Deletes:
                 await self._image.reached(revision)
                 await kind.strategy.after_delete(context, old)
             return current, True
-        value = kind.stored(marked)
+        value = await kind.stored(marked)
         if dry_run or value == current.value:
             return Entry(current.key, value, current.create_revision, current.mod_revision, current.version), False
         revision = await self._image.store.update(current.key, value, mod_revision=current.mod_revision)

@@ -7,18 +7,17 @@ metadata; in a list the kind and apiVersion are left away. Only a version which 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
-import msgspec
 import orjson
 
-from pybernetes.apiserver.image import ROOT, Image, Table
+from pybernetes.apiserver.image import ROOT, Image, Table, decode
 from pybernetes.apiserver.registry.metadata import check_type
 from pybernetes.apiserver.registry.strategy import Strategy
 from pybernetes.machinery import codec
 from pybernetes.machinery.errors import FieldError, StatusError, already_exists, conflict, invalid, not_found
-from pybernetes.machinery.meta import Object, Resource
+from pybernetes.machinery.meta import Object, Resource, clone
 from pybernetes.machinery.resources import SUBRESOURCES, Subresource
 from pybernetes.machinery.schema import Schema, schema_for
 from pybernetes.machinery.schema.shapes import Shape, shape_of, zero_of
@@ -37,26 +36,11 @@ STORAGE_PATHS = {
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 
 
-class _Labelled(msgspec.Struct):
-    labels: dict[str, str] | None = None
-
-
-class _Metadata(msgspec.Struct):
-    metadata: _Labelled
-
-
-_METADATA = msgspec.json.Decoder(_Metadata)
-
-
-def labels_of(value: bytes) -> Mapping[str, str]:
-    """The labels of stored bytes, nothing else decoded."""
-    return _METADATA.decode(value).metadata.labels or {}
-
-
 class Kind:
     """One served resource. `storage` is the one that is written: itself, unless another version is stored."""
 
     items_carry_type = False  # whether items of lists say their kind and apiVersion: those of custom resources do
+    converts_remotely = False  # whether entries have to be `localized` before they are looked at
 
     def __init__(self, strategy: Strategy, image: Image, storage: Kind | None = None) -> None:
         resource = strategy.resource
@@ -68,6 +52,8 @@ class Kind:
         self.versions[resource.api_version] = self
         self.prefix = f"{ROOT}{storage_path(strategy)}/"
         self.table: Table = image.table(self.prefix)
+        if strategy.indexed_fields:
+            self.table.index(strategy.indexed_fields)
         self.list_kind = f"{resource.kind}List"
         self.list_head = f'{{"kind":"{resource.kind}List","apiVersion":"{resource.api_version}","metadata":'.encode()
         self._head = f'{{"kind":"{resource.kind}","apiVersion":"{resource.api_version}","metadata":{{'.encode()
@@ -109,6 +95,21 @@ class Kind:
 
     # Out
 
+    async def localized(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """The entries as if they had been stored in the served version. Idempotent.
+
+        Where somebody outside converts (`converts_remotely`), what follows takes such entries only. Raises `ConversionFailed`.
+        """
+        return entries
+
+    def is_current(self, entry: Entry) -> bool:
+        """Whether the object would be stored in the same way today."""
+        return True
+
+    def selected(self, entry: Entry) -> Object:
+        """The object as field selectors see it."""
+        return decode(entry)
+
     def served(self, entry: Entry, revision: Revision | None = None) -> bytes:
         """The object as JSON in the served version, at its own revision or (deleted) at the one given."""
         value, number = entry.value, revision or entry.mod_revision
@@ -145,8 +146,8 @@ class Kind:
 
     # In
 
-    def stored(self, obj: Object) -> bytes:
-        """The bytes to store for an object of the served version."""
+    async def stored(self, obj: Object) -> bytes:
+        """The bytes to store for an object of the served version. Raises `ConversionFailed`."""
         return codec.encode(self.to_storage(obj))
 
     def to_storage(self, obj: Object) -> Object:
@@ -156,6 +157,10 @@ class Kind:
                 return self.strategy.to_storage(self.resource.version, obj)
             return {**obj, "apiVersion": self.storage.resource.api_version}
         return obj
+
+    def convert(self, obj: Object, target: Kind) -> Object:
+        """An object of this version in another one, a new object. Raises `Unconverted`: see `registry.conversion`."""
+        return target.from_storage(self.to_storage(clone(obj)))
 
     def check_type(self, obj: Object) -> None:
         """See `metadata.check_type`."""

@@ -65,9 +65,7 @@ class KindTypes:
     def convert(self, obj: Object, api_version: str) -> Object:
         versions = self._kind.versions
         current, wanted = versions.get(obj.get("apiVersion", ""), self._kind), versions[api_version]
-        if current is wanted:
-            return obj
-        return wanted.from_storage(current.to_storage(clone(obj)))
+        return obj if current is wanted else current.convert(obj, wanted)
 
 
 def _resets(kind: Kind, subresource: str) -> FieldSet:

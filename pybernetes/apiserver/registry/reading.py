@@ -9,7 +9,7 @@ import asyncio
 import base64
 import binascii
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -27,6 +27,7 @@ from pybernetes.machinery.meta import Object
 from pybernetes.store.interface import Compacted, Entry, FutureRevision, Revision
 
 CHUNK_ITEMS = 200  # items encoded between two turns of the loop
+SELECTED_ITEMS = 1000  # and looked at by selectors
 TOO_NEW_WAIT_S = 3.0  # how long a read waits for a revision that is to come
 WATCH_TIMEOUT_S = 1800.0  # up to twice that, so that the watches of one restart do not end together
 
@@ -41,7 +42,7 @@ OLD_CONTINUE = (
 async def get(call: Call, kind: Kind, image: Image) -> Response:
     name = call.info.name
     entry = await current(kind, image, call.info.namespace, name, call.query.get("resourceVersion", ""))
-    return entry_response(call, kind, entry)
+    return await entry_response(call, kind, entry)
 
 
 async def current(kind: Kind, image: Image, namespace: str, name: str, revision: str = "") -> Entry:
@@ -58,8 +59,10 @@ async def current(kind: Kind, image: Image, namespace: str, name: str, revision:
     return entry
 
 
-def entry_response(call: Call, kind: Kind, entry: Entry, status: int = 200) -> Response:
+async def entry_response(call: Call, kind: Kind, entry: Entry, status: int = 200) -> Response:
     format_ = call.format
+    if kind.converts_remotely:
+        (entry,) = await kind.localized([entry])
     if format_ is call.PLAIN:
         return rendering.respond(status, kind.served(entry), call.warnings)
     body = rendering.entry_body(kind, entry, format_, call.now(), call.include)
@@ -174,7 +177,14 @@ async def _list_in_shape(call: Call, kind: Kind, found: _Found) -> Response:
 
 
 async def find(call: Call, wanted: Selection, image: Image) -> _Found:
-    """The entries of a list request: one consistent revision over all its pages."""
+    """The entries of a list request, localized: one consistent revision over all its pages."""
+    found = await _find(call, wanted, image)
+    if wanted.kind.converts_remotely:
+        found = replace(found, entries=await wanted.kind.localized(found.entries))
+    return found
+
+
+async def _find(call: Call, wanted: Selection, image: Image) -> _Found:
     query = call.query
     limit = integer(query, "limit") or 0
     token = query.get("continue", "")
@@ -195,13 +205,13 @@ async def find(call: Call, wanted: Selection, image: Image) -> _Found:
     elif version != "0":
         await image.current()
     revision = image.revision
-    keys, entries = kind.table.slice(wanted.scope), kind.table.entries
+    entries = kind.table.entries
     name = wanted.fields.exact("metadata.name")
     if name and (wanted.scope != kind.prefix or not kind.resource.namespaced):
         entry = entries.get(wanted.scope + name)
-        return _Found([entry] if entry is not None and wanted.matches(entry) else [], revision)
+        return await _cut([entry] if entry is not None else [], wanted, revision, 0)
     # Taken at once: the stream that follows must show this very revision.
-    return await _cut([entries[key] for key in keys], wanted, revision, limit)
+    return await _cut([entries[key] for key in wanted.candidates()], wanted, revision, limit)
 
 
 async def _history(wanted: Selection, image: Image, revision: int, after: str, limit: int, *, continued: bool) -> _Found:
@@ -239,10 +249,11 @@ async def _cut(entries: Sequence[Entry], wanted: Selection, revision: int, limit
             return _Found(entries[:limit], revision, _encode_continue(revision, last), len(entries) - limit)
         return _Found(entries, revision)
     found: list[Entry] = []
-    for position, entry in enumerate(entries):
-        if position % 1000 == 999:
-            await asyncio.sleep(0)
-        if wanted.matches(entry):
+    for start in range(0, len(entries), SELECTED_ITEMS):
+        await asyncio.sleep(0)
+        for entry in await wanted.kind.localized(entries[start : start + SELECTED_ITEMS]):
+            if not wanted.matches(entry):
+                continue
             if limit and len(found) == limit:
                 last = found[-1].key[len(wanted.scope) :]
                 return _Found(found, revision, _encode_continue(revision, last))
@@ -386,9 +397,9 @@ async def watch(call: Call, kind: Kind, image: Image) -> Response:
     initial: Sequence[Entry] = ()
     if sends_all:
         entries = kind.table.entries
-        initial = [entries[key] for key in kind.table.slice(wanted.scope)]
+        initial = [entries[key] for key in wanted.candidates()]
         check_readable(initial)
-        if not wanted.everything:
+        if not wanted.everything and not kind.converts_remotely:  # else it is chosen from what they are converted to
             initial = [entry for entry in initial if wanted.matches(entry)]
     subscription = Subscription(
         wanted, image, call.clock, format_=call.format, include=call.include,

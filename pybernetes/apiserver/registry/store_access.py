@@ -61,7 +61,7 @@ class ImageWriter:
             meta.setdefault("generation", 1)
         made["metadata"] = ordered(meta)
         try:
-            revision = await self._image.store.create(kind.key(namespace_of(made), name_of(made)), kind.stored(made))
+            revision = await self._image.store.create(kind.key(namespace_of(made), name_of(made)), await kind.stored(made))
         except KeyExists as error:
             raise kind.already_exists(name_of(made)) from error
         return await self._done(made, revision)
@@ -75,7 +75,7 @@ class ImageWriter:
             raise kind.not_found(name_of(made))
         version = made["metadata"].get("resourceVersion") or str(current.mod_revision)
         try:
-            revision = await self._image.store.update(key, kind.stored(made), mod_revision=Revision(int(version)))
+            revision = await self._image.store.update(key, await kind.stored(made), mod_revision=Revision(int(version)))
         except Mismatch as error:
             raise (kind.conflict(name_of(made)) if error.current else kind.not_found(name_of(made))) from error
         return await self._done(made, revision)

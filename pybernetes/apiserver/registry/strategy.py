@@ -162,6 +162,8 @@ class Strategy:
     mark_deleted: Callable[[Context, Object], Object] | None = None
     # Fields besides metadata.name and metadata.namespace that fieldSelector may name.
     selectable_fields: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)
+    # Those of them that lists and watches are indexed by, read from stored bytes.
+    indexed_fields: Mapping[str, Callable[[bytes], str]] = field(default_factory=dict)
     default_garbage_policy: str = "Background"  # or "Orphan", "Unsupported"
 
     columns: tuple[Column, ...] = (NAME, Column("Created At", type="date"))

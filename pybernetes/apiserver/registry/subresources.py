@@ -77,6 +77,7 @@ class Subresources:
             entry = kind.table.entries.get(kind.key(call.info.namespace, call.info.name))
             if entry is None:
                 raise kind.not_found(call.info.name)
+            (entry,) = await kind.localized([entry])
             return _respond_scale(call, _as_scale(kind.object(entry), paths))
         track = ownership.tracking(call, kind, ownership.SCALE)
         if verb == "update":
@@ -91,7 +92,8 @@ class Subresources:
         else:
             change = _rescaled(kind, _scale_patcher(call, kind), paths)
         await self._image.current()
-        entry = await self._writes.change(call, kind, change, "", track, _view_of_scale(paths))
+        written = await self._writes.change(call, kind, change, "", track, _view_of_scale(paths))
+        (entry,) = await kind.localized([written])
         return _respond_scale(call, _as_scale(kind.object(entry), paths))
 
     # binding
@@ -130,7 +132,7 @@ class Subresources:
             if call.dry_run:
                 break
             try:
-                revision = await self._image.store.update(key, kind.stored(pod), mod_revision=current.mod_revision)
+                revision = await self._image.store.update(key, await kind.stored(pod), mod_revision=current.mod_revision)
             except Mismatch as error:
                 if error.current is None:
                     raise kind.not_found(name) from error
@@ -208,7 +210,8 @@ class Subresources:
             status["disruptedPods"] = {**(status.get("disruptedPods") or {}), name: rfc3339(call.now())}
             budget["status"] = status
             try:
-                revision = await self._image.store.update(current.key, kind.stored(budget), mod_revision=current.mod_revision)
+                value = await kind.stored(budget)
+                revision = await self._image.store.update(current.key, value, mod_revision=current.mod_revision)
             except Mismatch as error:
                 if error.current is not None:
                     await self._image.reached(error.current.mod_revision)

@@ -17,6 +17,7 @@ from pybernetes.apiserver.attributes import User
 from pybernetes.apiserver.calls import Call
 from pybernetes.apiserver.image import Image
 from pybernetes.apiserver.registry import decoding, metadata, ownership
+from pybernetes.apiserver.registry.conversion import ConversionFailed, with_conversions
 from pybernetes.apiserver.registry.event_leases import EVENTS_PREFIX, EventLeases
 from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.apiserver.registry.ownership import Track
@@ -91,7 +92,8 @@ class Writes:
             tried = _copy(obj) if base and attempt < GENERATE_NAME_TRIES - 1 else obj
             try:
                 entry = await whole(strategy, self._create(call, kind, tried, base, entries))
-                return entry_response(call, kind, entry, 201) if entry.mod_revision else self._dry(call, kind, entry, 201)
+                response = await entry_response(call, kind, entry, 201)
+                return response if entry.mod_revision else _without_revision(response)
             except KeyExists as error:
                 if not base or attempt == GENERATE_NAME_TRIES - 1:
                     raise kind.already_exists(kind.names(error.current.key)[1]) from error
@@ -134,7 +136,7 @@ class Writes:
             kind.schema.conform(obj)  # hooks and plugins write as they like; stored is what Go would write
             if entries:
                 obj["metadata"]["managedFields"] = entries
-            value = kind.stored(obj)
+            value = await kind.stored(obj)
             revision = Revision(0)
             if not call.dry_run:
                 lease = await self._event_leases.current() if kind.prefix == EVENTS_PREFIX else 0
@@ -163,13 +165,13 @@ class Writes:
             raise kind.not_found(call.info.name)
         if not obj["metadata"].get("resourceVersion") and kind.strategy.needs_resource_version_on_update:
             raise kind.version_required(call.info.name)
-        return entry_response(call, kind, await self.change(call, kind, lambda _: _copy(obj), subresource))
+        return await entry_response(call, kind, await self.change(call, kind, lambda _: _copy(obj), subresource))
 
     async def patch(self, call: Call, kind: Kind, subresource: str = "") -> Response:
         await self.image.current()
         if decoding.patch_type(call) == decoding.APPLY_PATCH:
             return await self._apply(call, kind, subresource)
-        return entry_response(call, kind, await self.change(call, kind, decoding.patcher(call, kind), subresource))
+        return await entry_response(call, kind, await self.change(call, kind, decoding.patcher(call, kind), subresource))
 
     async def _apply(self, call: Call, kind: Kind, subresource: str) -> Response:
         """Server-side apply: change the object, or create it."""
@@ -184,7 +186,7 @@ class Writes:
                 subresource,
                 ownership.as_given,
             )
-            return entry_response(call, kind, entry)
+            return await entry_response(call, kind, entry)
         new = ownership.applied(call, kind, config, None)
         if uid := new["metadata"].get("uid"):
             why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
@@ -224,8 +226,9 @@ class Writes:
     async def _update(
         self, call: Call, kind: Kind, current: Entry, change: Change, subresource: str, track: Track, view: View | None
     ) -> Entry:
-        old = kind.object(current)
-        new = change(kind.object(current))
+        (seen,) = await kind.localized([current])
+        old = kind.object(seen)
+        new = await with_conversions(lambda: change(kind.object(seen)))
         _check_preconditions(kind, new, old, replaces=call.request.method == "PUT")
         errors = list(metadata.validate_immutable(new, old))
         strategy = kind.strategy
@@ -233,14 +236,14 @@ class Writes:
         strategy.default(new)
         given = new["metadata"].get("managedFields")
         metadata.carry_over(new, old)
-        entries = track(new, old, given)
+        entries = await _tracked(track, new, old, given)
         if entries:
             new["metadata"]["managedFields"] = entries
         context = self.context(call)
-        seen, seen_before = (new, old) if view is None else (view.show(new), view.show(old))
+        shown, shown_before = (new, old) if view is None else (view.show(new), view.show(old))
         request = AdmissionRequest(
             Operation.UPDATE, kind.resource, view.subresource if view else subresource, call.info.namespace, call.info.name,
-            call.user, seen, seen_before, _options("UpdateOptions", call), call.dry_run, call.warnings,
+            call.user, shown, shown_before, _options("UpdateOptions", call), call.dry_run, call.warnings,
             call.audit_annotations,
         )  # fmt: skip
         await self.admission.admit(request)
@@ -262,14 +265,14 @@ class Writes:
         is_same = ownership.settle(kind, new, old, entries)
         if self._is_finished(kind, new):
             return await self._delete_now(call, kind, current, new, context)
-        if is_same and not current.stale:
+        if is_same and kind.is_current(current) and not current.stale:
             return current
-        value = kind.stored(new)
+        value = await kind.stored(new)
         if (value == current.value and not current.stale) or call.dry_run:
             return Entry(current.key, value, current.create_revision, current.mod_revision, current.version)
         if not subresource:
             await strategy.begin_update(context, new, old)
-            value = kind.stored(new)
+            value = await kind.stored(new)
         try:
             revision = await self.image.store.update(current.key, value, mod_revision=current.mod_revision, lease=current.lease)
         except BaseException:
@@ -309,7 +312,7 @@ class Writes:
         return not meta.get("deletionGracePeriodSeconds")
 
     async def _delete_now(self, call: Call, kind: Kind, current: Entry, new: Object, context: Context) -> Entry:
-        value = kind.stored(new)
+        value = await kind.stored(new)
         revision = current.mod_revision
         if not call.dry_run:
             revision = await self.image.store.delete(current.key, mod_revision=current.mod_revision)
@@ -317,12 +320,20 @@ class Writes:
             await kind.strategy.after_delete(context, new)
         return Entry(current.key, value, current.create_revision, revision, current.version)
 
-    def _dry(self, call: Call, kind: Kind, entry: Entry, status: int) -> Response:
-        """A creation that was only tried has no revision."""
-        response = entry_response(call, kind, entry, status)
-        assert isinstance(response.body, bytes)
-        response.body = response.body.replace(b'"resourceVersion":"0",', b"", 1)
-        return response
+
+def _without_revision(response: Response) -> Response:
+    """A creation that was only tried has none."""
+    assert isinstance(response.body, bytes)
+    response.body = response.body.replace(b'"resourceVersion":"0",', b"", 1)
+    return response
+
+
+async def _tracked(track: Track, new: Object, old: Object, given: object) -> Sequence[Object]:
+    try:
+        return await with_conversions(lambda: track(new, old, given))
+    except ConversionFailed:
+        # Who owns what in other versions cannot be told. Upstream lets the write pass, and forgets the owners.
+        return ()
 
 
 class _Unexplained(StatusError):

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from hpack import Decoder, HPACKError, OversizedHeaderListError
 
 from pybernetes.machinery.http.frames import Code, ConnectionFailure, StreamFailure
-from pybernetes.machinery.http.messages import Response
+from pybernetes.machinery.http.messages import Repeated, Response
 
 REMEMBERED_BLOCKS: Final = 32  # per connection, of at most this many bytes each:
 REMEMBERED_BLOCK_BYTES: Final = 2048
@@ -114,7 +114,7 @@ def _head(fields: list[tuple[bytes, bytes]]) -> Head:
         elif key == "content-length":
             raise StreamFailure(Code.PROTOCOL_ERROR, "two lengths")
         else:
-            headers[key] = f"{headers[key]}{'; ' if key == 'cookie' else ', '}{text}"
+            headers[key] = Repeated.joined(headers[key], text, "; " if key == "cookie" else ", ")
     method, target, scheme = pseudo.get(b":method", ""), pseudo.get(b":path", ""), pseudo.get(b":scheme")
     if not method.isalpha() or scheme is None or not (target.startswith("/") or (target == "*" and method == "OPTIONS")):
         raise StreamFailure(Code.PROTOCOL_ERROR, "no request")

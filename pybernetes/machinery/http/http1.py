@@ -25,7 +25,8 @@ from pybernetes.machinery.http.connections import (
     Owner,
     answer,
 )
-from pybernetes.machinery.http.messages import Request, Response
+from pybernetes.machinery.http.messages import Repeated, Request, Response
+from pybernetes.machinery.http.tls import verified_chain
 from pybernetes.machinery.log import logger
 
 log = logger("http")
@@ -60,6 +61,7 @@ class Http1Connection(asyncio.Protocol):
         "_parser",
         "_peer",
         "_peer_certificate",
+        "_peer_chain",
         "_raw",
         "_reading_paused",
         "_refusal",
@@ -89,6 +91,7 @@ class Http1Connection(asyncio.Protocol):
         self._closing = False  # the peer is gone, or we are about to go
         self._refusal: bytes | None = None  # what is wrong with the request that comes last
         self._peer_certificate: bytes | None = None
+        self._peer_chain: tuple[bytes, ...] = ()
         self._peer = ""
         self._blocked_since = NEVER  # when the send buffer filled up
         self.deadline = NEVER
@@ -115,6 +118,7 @@ class Http1Connection(asyncio.Protocol):
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self._peer_certificate = tls.getpeercert(True)
+            self._peer_chain = verified_chain(tls)
         self.deadline = self._server.monotonic() + HEAD_TIMEOUT_S
         self._server.added(self)
         self.task = self._loop.create_task(self._serve())
@@ -179,7 +183,7 @@ class Http1Connection(asyncio.Protocol):
         text = value.decode("latin-1")
         headers = self._headers
         self._fields_size += len(key) + len(text)
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        headers[key] = Repeated.joined(headers[key], text) if key in headers else text
         if key == "expect" and text.lower() == "100-continue":
             self._expects_continue = True
 
@@ -224,7 +228,7 @@ class Http1Connection(asyncio.Protocol):
             path = "/" + path.split("://", 1)[1].partition("/")[2]
         request = Request(
             self._parser.get_method().decode("latin-1"), path, query, self._headers,
-            bytes(self._body), self._peer_certificate, self._peer,
+            bytes(self._body), self._peer_certificate, self._peer, peer_chain=self._peer_chain,
         )  # fmt: skip
         keep = self._parser.should_keep_alive()
         self.deadline = NEVER  # while it is served

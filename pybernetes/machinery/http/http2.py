@@ -35,6 +35,7 @@ from pybernetes.machinery.http.connections import (
 from pybernetes.machinery.http.frames import ACK, END_HEADERS, END_STREAM, Code, ConnectionFailure, Frame, StreamFailure
 from pybernetes.machinery.http.http2_stream import Stream
 from pybernetes.machinery.http.messages import Request, Response
+from pybernetes.machinery.http.tls import verified_chain
 from pybernetes.machinery.log import logger
 
 log = logger("http")
@@ -84,6 +85,7 @@ class Http2Connection(asyncio.Protocol):
         self._leaving = False  # GOAWAY is sent: no more streams
         self._closing = False
         self._peer_certificate: bytes | None = None
+        self._peer_chain: tuple[bytes, ...] = ()
         self._peer = ""
         self._deadline = NEVER
 
@@ -97,6 +99,7 @@ class Http2Connection(asyncio.Protocol):
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self._peer_certificate = tls.getpeercert(True)
+            self._peer_chain = verified_chain(tls)
         self._allowance_at = now = self._server.monotonic()
         self._deadline = now + HEAD_TIMEOUT_S
         self._server.added(self)
@@ -351,7 +354,9 @@ class Http2Connection(asyncio.Protocol):
         if announced is not None and int(announced[:20]) != stream.size:
             raise StreamFailure(Code.PROTOCOL_ERROR, "content-length is wrong")
         body, stream.body = stream.body, b""
-        request = Request(method, path, query, dict(headers), bytes(body), self._peer_certificate, self._peer)
+        request = Request(
+            method, path, query, dict(headers), bytes(body), self._peer_certificate, self._peer, peer_chain=self._peer_chain
+        )
         task = self._loop.create_task(self._serve(stream, request))
         stream.task = task
         self._tasks.add(task)

@@ -1,14 +1,34 @@
 """HTTP messages as plain values, the same over a socket and within a process.
 
 A server calls a `Handler` with a `Request`; the in-process transport of the client calls the same handler. Header names are
-lower case; a name occurs once (repeated fields are joined by ", ").
+lower case; a name occurs once (repeated fields are joined by ", " and remember their lines).
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+
+
+class Repeated(str):
+    """A field that came on several lines, as the one that they mean (RFC 9110, section 5.3)."""
+
+    __slots__ = ("lines",)
+    lines: list[str]
+
+    @classmethod
+    def joined(cls, before: str, line: str, separator: str = ", ") -> Repeated:
+        """One line more; `before` is used up (copying its lines each time would make many of them expensive)."""
+        made = cls(f"{before}{separator}{line}")
+        made.lines = before.lines if isinstance(before, Repeated) else [before]
+        made.lines.append(line)
+        return made
+
+
+def lines_of(field: str) -> Sequence[str]:
+    """A header field as it was sent: for fields whose values may hold commas."""
+    return field.lines if isinstance(field, Repeated) else (field,)
 
 
 @dataclass(slots=True)
@@ -20,9 +40,10 @@ class Request:
     query: str = ""  # raw, without "?"
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    peer_certificate: bytes | None = None  # DER of the client's certificate, already verified against the client CA
+    peer_certificate: bytes | None = None  # DER of the client's certificate, already verified
     peer: str = ""  # host:port of the other side, for logs and audit
     more_headers: tuple[tuple[str, str], ...] = ()  # sent besides `headers`, each on a line of its own; never received
+    peer_chain: tuple[bytes, ...] = ()  # DER: the client's certificate up to the trusted one; empty if no TLS was between
 
 
 class Upgradable(Protocol):

@@ -72,7 +72,15 @@ def configuration() -> dict[str, Any]:
 
 
 @pytest.fixture
-async def server(tmp_path: Path, kubelets: Kubelets | None, configuration: dict[str, Any]) -> AsyncIterator[Server]:
+def authentication() -> dict[str, Any]:
+    """Further fields of the server's authentication `Options`; a module overrides it."""
+    return {}
+
+
+@pytest.fixture
+async def server(
+    tmp_path: Path, kubelets: Kubelets | None, configuration: dict[str, Any], authentication: dict[str, Any]
+) -> AsyncIterator[Server]:
     clock, entropy = SystemClock(), SystemEntropy()
     (tmp_path / "tokens.csv").write_text(f'{TOKEN},admin,admin,"system:masters"\nnobody,nobody,nobody\n')
     pki.write_private(tmp_path / "sa.key", pki.new_key_pem())
@@ -81,6 +89,7 @@ async def server(tmp_path: Path, kubelets: Kubelets | None, configuration: dict[
         service_account_issuer=("https://kubernetes.default.svc",),
         service_account_key_file=(tmp_path / "sa.key",),
         service_account_signing_key_file=tmp_path / "sa.key",
+        **authentication,
     )
     store = await EmbeddedStore.open(MemoryLog(), clock=clock, entropy=entropy)
     api = ApiServer(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pybernetes.apiserver import flow_control
+from pybernetes.apiserver.flow_control import gate
 from pybernetes.machinery.http.messages import Request, Response
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -49,10 +49,10 @@ async def test_a_flooding_client_does_not_keep_the_others_from_being_served(serv
 
 
 async def test_who_finds_no_place_is_told_to_come_back(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow_control, "WAITING_LIMIT", 0)
+    monkeypatch.setattr(gate, "WAITING_BYTES", -1)
     answers = await asyncio.gather(*(as_nobody(server, MAPS) for _ in range(60)))
     refused = [answer for answer in answers if answer.status == 429]
-    assert len(refused) == 60 - flow_control.TURN_STARTS
+    assert len(refused) == 60 - gate.TURN_STARTS
     assert refused[0].headers["Retry-After"] == "1"
     assert refused[0].body == b"Too many requests, please try again later.\n"
     assert (await server.send("GET", MAPS)).status == 200  # system:masters are exempt

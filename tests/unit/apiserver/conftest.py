@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from pybernetes.apiserver.authorization import Chain, Options, of_modes
 from pybernetes.machinery import errors
 from pybernetes.machinery.entropy import SeededEntropy
 from pybernetes.machinery.meta import Object, Resource, name_of, namespace_of
@@ -97,3 +98,9 @@ def clock() -> FakeClock:
 @pytest.fixture
 def entropy() -> SeededEntropy:
     return SeededEntropy(7)
+
+
+@pytest.fixture
+def authorizing(cluster: FakeCluster, clock: FakeClock, entropy: SeededEntropy) -> Callable[..., Chain]:
+    """Makes the authorizer of some modes."""
+    return lambda *modes: Chain(Options(of_modes(modes)), cluster, clock=clock, entropy=entropy)

@@ -32,7 +32,7 @@ class Caller:
     versions: Versions
     entropy: Entropy
 
-    def invocation(self, hook: Hook, request: AdmissionRequest, reader: Reader) -> Invocation | None:
+    async def invocation(self, hook: Hook, request: AdmissionRequest, reader: Reader) -> Invocation | None:
         """How the hook is to be called; None if the request does not concern it.
 
         Raises `NotFound` for a namespace that is not there, `Forbidden` where its conditions cannot be evaluated.
@@ -40,8 +40,8 @@ class Caller:
         found = match(hook, request, reader, self.versions)
         if found is None or not hook.match_conditions:
             return found
-        obj = seen_as(request.object, request, found.match, self.versions)
-        old = seen_as(request.old_object, request, found.match, self.versions)
+        obj = await seen_as(request.object, request, found.match, self.versions)
+        old = await seen_as(request.old_object, request, found.match, self.versions)
         try:
             holds = conditions.hold(hook, obj, old, described(request, found.match, self.versions))
         except ConditionsFailed as error:

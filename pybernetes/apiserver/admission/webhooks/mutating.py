@@ -61,7 +61,7 @@ class MutatingAdmissionWebhook(AdmissionPlugin):
             # A hook that did not match in the first round is not asked in the second, even if it would match now.
             if reinvocation.active and hook.uid not in rounds.again:
                 continue
-            invocation = self._caller.invocation(hook, request, self._reader)
+            invocation = await self._caller.invocation(hook, request, self._reader)
             if invocation is None:
                 continue
             suffix = f"round_{number}_index_{index}"
@@ -80,17 +80,17 @@ class MutatingAdmissionWebhook(AdmissionPlugin):
     async def _ask(self, request: AdmissionRequest, invocation: Invocation, suffix: str) -> bool:
         """Whether the hook changed the object. Raises `HookFailed`, or what refuses the request."""
         versions, hook = self._caller.versions, invocation.hook
-        obj = seen_as(request.object, request, invocation.match, versions)
-        old = seen_as(request.old_object, request, invocation.match, versions)
+        obj = await seen_as(request.object, request, invocation.match, versions)
+        old = await seen_as(request.old_object, request, invocation.match, versions)
         answer = await self._caller.ask(request, invocation, obj, old, mutating=True)
         changed = False
         if answer.patch:
-            changed = self._patch(request, invocation, obj, answer.patch)
+            changed = await self._patch(request, invocation, obj, answer.patch)
         said = {"configuration": hook.configuration, "webhook": hook.name, "mutated": changed}
         request.audit_annotations[f"mutation.webhook.admission.k8s.io/{suffix}"] = orjson.dumps(said).decode()
         return changed
 
-    def _patch(self, request: AdmissionRequest, invocation: Invocation, obj: Object | None, patch: bytes) -> bool:
+    async def _patch(self, request: AdmissionRequest, invocation: Invocation, obj: Object | None, patch: bytes) -> bool:
         """Apply a hook's patch to the object. Raises `InternalError`: the mistake is the hook's, not the client's."""
         versions = self._caller.versions
         try:
@@ -114,7 +114,7 @@ class MutatingAdmissionWebhook(AdmissionPlugin):
             versions.settle(new, invocation.match.resource, request.subresource)
             changed: bool = new != obj
             if invocation.match.resource != request.resource and own == request.resource.gvk:
-                new = versions.convert(new, invocation.match.resource, request.resource)
+                new = await versions.convert(new, invocation.match.resource, request.resource)
         except BadRequest as error:
             raise internal(error.message) from error
         rest = {name: value for name, value in new.items() if name not in ("kind", "apiVersion")}

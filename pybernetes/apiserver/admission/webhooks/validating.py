@@ -26,7 +26,7 @@ class ValidatingAdmissionWebhook(AdmissionPlugin):
         hooks = self._source.current()
         if not hooks or is_exempt(request):
             return
-        found = [self._caller.invocation(hook, request, self._reader) for hook in hooks]
+        found = [await self._caller.invocation(hook, request, self._reader) for hook in hooks]
         invocations = [invocation for invocation in found if invocation is not None]
         if not invocations:
             return
@@ -46,8 +46,8 @@ class ValidatingAdmissionWebhook(AdmissionPlugin):
         """Why the request is refused. Returned, not raised: the other hooks are to be heard all the same."""
         try:
             versions = self._caller.versions
-            obj = seen_as(request.object, request, invocation.match, versions)
-            old = seen_as(request.old_object, request, invocation.match, versions)
+            obj = await seen_as(request.object, request, invocation.match, versions)
+            old = await seen_as(request.old_object, request, invocation.match, versions)
             try:
                 await self._caller.ask(request, invocation, obj, old, mutating=False)
             except HookFailed as failure:

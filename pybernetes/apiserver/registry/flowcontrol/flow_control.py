@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,8 @@ from pybernetes.machinery.resources import FLOW_SCHEMAS, PRIORITY_LEVEL_CONFIGUR
 
 _QUEUING = (("queues", 64), ("handSize", 8), ("queueLengthLimit", 50))
 _PRECEDENCE_MAX = 10000
+_QUEUES_MAX = 10_000_000
+_HASH_BITS = 60  # what a flow's hash has for dealing it a hand of queues
 
 
 def default_schema(schema: Object) -> None:
@@ -128,10 +131,49 @@ def validate_level(level: Object) -> Iterator[FieldError]:
         if limited is None:
             yield FieldError.required("spec.limited", "must not be empty when type is Limited")
         else:
-            response = (limited.get("limitResponse") or {}).get("type", "")
-            yield from checks.one_of(response, ("Queue", "Reject"), "spec.limited.limitResponse.type")
+            yield from _validate_limited(limited, "spec.limited")
     else:
         yield FieldError.not_supported("spec.type", type_, ("Exempt", "Limited"))
+
+
+def _validate_limited(limited: Object, path: str) -> Iterator[FieldError]:
+    shares, lendable, borrowing = (
+        limited.get(name) for name in ("nominalConcurrencyShares", "lendablePercent", "borrowingLimitPercent")
+    )
+    if shares is not None and shares < 0:
+        yield FieldError.invalid(path + ".nominalConcurrencyShares", shares, "must be a non-negative integer")
+    if lendable is not None and not 0 <= lendable <= 100:
+        yield FieldError.invalid(path + ".lendablePercent", lendable, "must be between 0 and 100, inclusive")
+    if borrowing is not None and borrowing < 0:
+        yield FieldError.invalid(path + ".borrowingLimitPercent", borrowing, "if specified, must be a non-negative integer")
+    response = limited.get("limitResponse") or {}
+    path += ".limitResponse"
+    yield from checks.one_of(response.get("type", ""), ("Queue", "Reject"), path + ".type")
+    queuing = response.get("queuing")
+    if response.get("type") == "Reject" and queuing is not None:
+        yield FieldError.forbidden(path + ".queuing", "must be nil if limited.limitResponse.type is not Limited")
+    elif response.get("type") == "Queue":
+        if queuing is None:
+            yield FieldError.required(path + ".queuing", "must not be empty if limited.limitResponse.type is Limited")
+        else:
+            yield from _validate_queuing(queuing, path + ".queuing")
+
+
+def _validate_queuing(queuing: Object, path: str) -> Iterator[FieldError]:
+    queues, hand, length = (queuing.get(name, 0) for name, _ in _QUEUING)
+    if length <= 0:
+        yield FieldError.invalid(path + ".queueLengthLimit", length, "must be positive")
+    if queues <= 0:
+        yield FieldError.invalid(path + ".queues", queues, "must be positive")
+    elif queues > _QUEUES_MAX:
+        yield FieldError.invalid(path + ".queues", queues, f"must not be greater than {_QUEUES_MAX}")
+    if hand <= 0:
+        yield FieldError.invalid(path + ".handSize", hand, "must be positive")
+    elif hand > queues:
+        yield FieldError.invalid(path + ".handSize", hand, f"should not be greater than queues ({queues})")
+    elif math.ceil(math.log2(queues) * hand) > _HASH_BITS:
+        sentence = f"required entropy bits of deckSize {queues} and handSize {hand} should not be greater than {_HASH_BITS}"
+        yield FieldError.invalid(path + ".handSize", hand, sentence)
 
 
 def level_cells(level: Object, now: datetime) -> list[Any]:

@@ -118,6 +118,23 @@ async def test_versions_without_a_converter_differ_in_their_api_version_alone(se
     assert events[0]["object"]["apiVersion"] == "example.com/v1"
 
 
+async def test_what_only_one_version_knows_is_dropped_where_the_other_is_stored_or_served(server: Server):
+    """Upstream prunes when it encodes for storage and again after conversion; defaults are those of the stored version."""
+    text = {"type": "string"}
+    one, two = version("v1", storage=False), version("v2")
+    for given, fields in (
+        (one, {"both": text, "old": text}), (two, {"both": text, "new": {**text, "default": "n"}}),
+    ):  # fmt: skip
+        given["schema"] = {
+            "openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "object", "properties": fields}}}
+        }
+    await define(server, definition(one, two))
+    made = await server.ask("POST", WIDGETS, widget(spec={"both": "b", "old": "o"}))
+    assert made["spec"] == {"both": "b"}
+    assert (await server.ask("GET", WIDGETS + "/w"))["spec"] == {"both": "b"}
+    assert (await server.ask("GET", WIDGETS.replace("/v1/", "/v2/") + "/w"))["spec"] == {"both": "b", "new": "n"}
+
+
 async def test_columns_and_selectable_fields_are_those_of_the_definition(server: Server):
     columns = [{"name": "Color", "type": "string", "jsonPath": ".spec.color"}]
     await define(server, definition(version(additionalPrinterColumns=columns, selectableFields=[{"jsonPath": ".spec.color"}])))
@@ -194,15 +211,6 @@ async def test_a_definition_may_come_back_after_it_was_deleted(server: Server):
     await define(server)
     assert (await server.ask("GET", WIDGETS))["items"] == []
     assert (await server.ask("POST", WIDGETS, widget()))["metadata"]["name"] == "w"
-
-
-async def test_a_conversion_webhook_is_refused_openly(server: Server):
-    conversion = {
-        "strategy": "Webhook",
-        "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {"url": "https://127.0.0.1:1/convert"}},
-    }
-    await define(server, definition(version("v2"), version("v1", storage=False), conversion=conversion))
-    assert (await server.send("GET", WIDGETS)).status == 501
 
 
 async def test_rules_that_do_not_fit_the_schema_are_refused_with_the_place(server: Server):

@@ -5,18 +5,17 @@ import pytest
 from pybernetes.apiserver.admission import build
 from pybernetes.apiserver.admission.interface import AdmissionRequest, Operation
 from pybernetes.apiserver.attributes import User
-from pybernetes.apiserver.authorization import build as build_authorizer
 from pybernetes.machinery.resources import NAMESPACES, SERVICE_ACCOUNTS
 
 JOE = User("joe", groups=("system:authenticated",))
 
 
 @pytest.fixture
-def chain(cluster, clock, entropy):
+def chain(cluster, authorizing, clock, entropy):
     """The whole chain, over a cluster with namespace `ns` and its default service account."""
     cluster.put(NAMESPACES, {"metadata": {"name": "ns"}, "status": {"phase": "Active"}})
     cluster.put(SERVICE_ACCOUNTS, {"metadata": {"name": "default", "namespace": "ns"}})
-    return build(cluster, cluster, authorizer=build_authorizer(["RBAC"], cluster), clock=clock, entropy=entropy)
+    return build(cluster, cluster, authorizer=authorizing("RBAC"), clock=clock, entropy=entropy)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import pytest
 
 from pybernetes.apiserver.attributes import RequestInfo, User
 from pybernetes.apiserver.authentication.impersonation import impersonate
-from pybernetes.apiserver.authorization import build
 from pybernetes.machinery import errors
 from pybernetes.machinery.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
 
@@ -25,8 +24,8 @@ def grant(cluster):
 
 
 @pytest.fixture
-def act(cluster):
-    authorizer = build(["RBAC"], cluster)
+def act(cluster, authorizing):
+    authorizer = authorizing("RBAC")
 
     async def run(user, **headers):
         return await impersonate(user, {key.replace("_", "-"): value for key, value in headers.items()}, LIST_PODS, authorizer)

@@ -40,7 +40,7 @@ def world(cluster, clock, entropy, tmp_path, keys):
     cluster.put(PODS, {"metadata": {"name": "p", "namespace": "ns"}, "spec": {"nodeName": "a", "serviceAccountName": "bot"}})
     options = Options(service_account_issuer=(ISSUER,), service_account_signing_key_file=path)
     issuer = Issuer(options, reader=cluster, clock=clock, entropy=entropy)
-    return issuer, build(options, reader=cluster, clock=clock)
+    return issuer, build(options, reader=cluster, clock=clock, entropy=entropy)
 
 
 def asked(**spec):
@@ -162,9 +162,9 @@ async def test_a_token_for_another_audience_is_for_that_one_alone(world):
     token = issuer.issue("ns", "bot", asked(audiences=["vault"]))["status"]["token"]
     with pytest.raises(errors.Unauthorized):
         await user_of(authenticator, token)
-    assert authenticator.authenticate_token(token, ("vault", "x")).audiences == ("vault",)
+    assert (await authenticator.authenticate_token(token, ("vault", "x"))).audiences == ("vault",)
     with pytest.raises(errors.Unauthorized, match='token audiences \\["vault"\\] is invalid'):
-        authenticator.authenticate_token(token, ("x",))
+        await authenticator.authenticate_token(token, ("x",))
 
 
 async def test_a_forged_or_altered_token_lets_nobody_in(world, keys):
@@ -195,7 +195,7 @@ async def test_rsa_keys_sign_too_and_old_keys_go_on_verifying(world, keys, clust
         service_account_issuer=(ISSUER,), service_account_signing_key_file=path, service_account_key_file=(previous,)
     )
     issuer = Issuer(options, reader=cluster, clock=clock, entropy=entropy)
-    authenticator = build(options, reader=cluster, clock=clock)
+    authenticator = build(options, reader=cluster, clock=clock, entropy=entropy)
     for token in (old, issuer.issue("ns", "bot", asked())["status"]["token"]):
         assert (await user_of(authenticator, token)).name == "system:serviceaccount:ns:bot"
     assert [key["kty"] for key in issuer.jwks()["keys"]] == ["RSA", "EC"]

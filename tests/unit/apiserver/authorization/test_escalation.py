@@ -3,7 +3,6 @@
 import pytest
 
 from pybernetes.apiserver.attributes import User
-from pybernetes.apiserver.authorization import build
 from pybernetes.apiserver.authorization.escalation import check_write
 from pybernetes.machinery import errors
 from pybernetes.machinery.resources import CLUSTER_ROLES, ROLE_BINDINGS, ROLES
@@ -27,10 +26,10 @@ def rule(resource, *verbs, group="", names=()):
 
 
 @pytest.fixture
-def check(cluster):
+def check(cluster, authorizing):
     cluster.put(ROLES, role("r", [rule("configmaps", "get")]))
     cluster.put(ROLE_BINDINGS, binding("b", "r", who="joe"))
-    authorizer = build(["RBAC"], cluster)
+    authorizer = authorizing("RBAC")
 
     async def run(resource, obj, old=None, user=JOE):
         await check_write(resource, obj, old, user, authorizer, cluster)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pybernetes.apiserver.attributes import RequestInfo, User
-from pybernetes.apiserver.authorization import build, forbidden
+from pybernetes.apiserver.authorization import forbidden
 from pybernetes.apiserver.authorization.interface import Decision
 from pybernetes.apiserver.authorization.rules import broken_down, compacted, compiled, covers
 from pybernetes.apiserver.bootstrap import ensure
@@ -36,10 +36,10 @@ JOE = {"kind": "User", "apiGroup": GROUP, "name": "joe"}
 
 
 @pytest.fixture
-def rbac(cluster):
+def rbac(cluster, authorizing):
     cluster.put(ROLES, role("r", rule()))
     cluster.put(ROLE_BINDINGS, binding("b", "r", JOE))
-    return build(["RBAC"], cluster)
+    return authorizing("RBAC")
 
 
 async def allowed(authorizer, user, asked):
@@ -126,19 +126,14 @@ def test_the_refusal_speaks_as_upstream():
     assert (error.message, error.status["details"]) == ('forbidden: User "joe" cannot get path "/api"', {})
 
 
-async def test_masters_may_do_all_and_anonymous_only_see_health_and_version(cluster):
+async def test_masters_may_do_all_and_anonymous_only_see_health_and_version(cluster, authorizing):
     await ensure(cluster, cluster)
-    authorizer = build(["Node", "RBAC"], cluster)
+    authorizer = authorizing("Node", "RBAC")
     assert await allowed(authorizer, User("admin", groups=("system:masters",)), info(verb="delete", resource="nodes"))
     anonymous = User("system:anonymous", groups=("system:unauthenticated",))
     for path, expected in (("/healthz", True), ("/livez", True), ("/version", True), ("/api", False), ("/metrics", False)):
         assert await allowed(authorizer, anonymous, RequestInfo("get", path)) is expected
     assert not await allowed(authorizer, anonymous, info())
-
-
-def test_an_unknown_mode_is_refused(cluster):
-    with pytest.raises(ValueError, match="ABAC"):
-        build(["ABAC"], cluster)
 
 
 names = st.sampled_from(["a", "b", "c", "*"])

@@ -3,7 +3,6 @@
 import pytest
 
 from pybernetes.apiserver.attributes import User
-from pybernetes.apiserver.authorization import build
 from pybernetes.apiserver.authorization.interface import Decision, Verdict
 from pybernetes.apiserver.authorization.reviews import (
     local_subject_access_review,
@@ -16,9 +15,9 @@ from pybernetes.machinery import errors
 
 
 @pytest.fixture
-async def authorizer(cluster):
+async def authorizer(cluster, authorizing):
     await ensure(cluster, cluster)
-    return build(["Node", "RBAC"], cluster)
+    return authorizing("Node", "RBAC")
 
 
 def review(**spec):

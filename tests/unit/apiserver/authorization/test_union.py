@@ -4,7 +4,7 @@ import pytest
 
 from pybernetes.apiserver.attributes import RequestInfo, User
 from pybernetes.apiserver.authorization.interface import Decision, Verdict
-from pybernetes.apiserver.authorization.union import Union, undecided
+from pybernetes.apiserver.authorization.union import Member, Union, undecided
 
 ALLOW, DENY = Verdict(Decision.ALLOW, "yes"), Verdict(Decision.DENY, "no")
 SILENT = Verdict(Decision.NO_OPINION)
@@ -32,7 +32,7 @@ class Fixed:
     ],
 )  # fmt: skip
 async def test_the_first_opinion_counts_and_failures_are_told_where_there_is_none(verdicts, wanted):
-    union = Union({str(place): Fixed(verdict) for place, verdict in enumerate(verdicts)})
+    union = Union([Member(Fixed(verdict), "Fixed", str(place)) for place, verdict in enumerate(verdicts)])
     assert await union.authorize(User("x"), RequestInfo("get", "/")) == wanted
 
 

@@ -3,7 +3,6 @@
 import pytest
 
 from pybernetes.apiserver.attributes import RequestInfo, User
-from pybernetes.apiserver.authorization import build
 from pybernetes.apiserver.authorization.interface import Decision
 from pybernetes.apiserver.bootstrap import ensure, ensure_cluster_addons
 from pybernetes.apiserver.bootstrap.objects import upstream_objects
@@ -105,8 +104,8 @@ async def test_a_flow_schema_is_brought_back_only_while_it_asks_for_it(cluster):
         (User("system:kube-proxy"), "discovery.k8s.io", "endpointslices", "", "watch"),
     ],
 )  # fmt: skip
-async def test_the_components_of_a_cluster_may_do_their_work(cluster, user, group, resource, subresource, verb):
+async def test_the_components_of_a_cluster_may_do_their_work(cluster, authorizing, user, group, resource, subresource, verb):
     await ensure(cluster, cluster)
     await ensure_cluster_addons(cluster, cluster)
     info = RequestInfo(verb, "", True, group, "v1", resource, subresource)
-    assert (await build(["Node", "RBAC"], cluster).authorize(user, info)).decision is Decision.ALLOW
+    assert (await authorizing("Node", "RBAC").authorize(user, info)).decision is Decision.ALLOW

@@ -38,6 +38,22 @@ def test_a_slice_is_what_starts_so_and_comes_later(keys: set[str], after: str) -
     assert list(table.slice("/registry/pods/", after)) == wanted
 
 
+@given(st.lists(st.tuples(names, st.sampled_from("xyz") | st.none()), max_size=40), st.integers(0, 40))
+def test_an_index_holds_what_a_search_would_find(history: list[tuple[str, str | None]], loaded: int) -> None:
+    table = Table("/registry/pods/")
+    table.index({"value": bytes.decode})
+    world: dict[str, Entry] = {}
+    for revision, (key, value) in enumerate(history, start=1):
+        previous = world.pop(key, None)
+        if value is not None:
+            world[key] = Entry(key, value.encode(), Revision(revision), Revision(revision), 1)
+        table.apply(Change(Revision(revision), key, world.get(key), previous), now=0.0)
+        if revision == loaded:
+            table.load(list(world.values()), Revision(revision))
+    for value in "xyz":
+        assert table.holding("value", value) == sorted(key for key, found in world.items() if found.value == value.encode())
+
+
 def test_old_changes_leave_the_window_and_are_said_to_be_forgotten() -> None:
     table = Table("/registry/pods/")
     for revision in range(1, 301):
