@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from pybernetes.machinery.cel import library, types
 from pybernetes.machinery.cel.compiler import COST_LIMIT, Program, compile_expression
+from pybernetes.machinery.cel.types import Type
 from pybernetes.machinery.cel.values import NONE, CelError, CompileError, CostExceeded, MapList, Optional, SetList
 from pybernetes.machinery.errors import FieldError
 from pybernetes.machinery.schema.values import ABSENT, identity_of, map_identity
@@ -35,16 +36,17 @@ class Rule:
     """One rule, compiled."""
 
     rule: str
-    program: Program
+    program: Program | None  # None: it is no expression, and `why` says so
     message: str = ""
     message_program: Program | None = None
     reason: str = ""
     field_path: str = ""  # as it is appended to the path of the value: `.min`
     optional_old: bool = False
+    why: str = ""
 
     @property
     def uses_old(self) -> bool:
-        return "oldSelf" in self.program.names
+        return self.program is not None and "oldSelf" in self.program.names
 
     @property
     def shown(self) -> str:
@@ -65,7 +67,7 @@ class _Level:
 
 
 class Rules:
-    """All the rules of a schema. Raises `CompileError` for one that is none."""
+    """All the rules of a schema."""
 
     def __init__(self, schema: Schema) -> None:
         self._root = _level(schema, is_root=True)
@@ -121,6 +123,9 @@ class _Evaluation:
                 yield from self.level(level.items, item, before, f"{path}[{place}]")
 
     def _rule(self, rule: Rule, level: _Level, value: Any, seen: Any, old: Any, path: str) -> Iterator[FieldError]:
+        if rule.program is None:
+            yield FieldError.invalid(path, level.type, f"rule compile error: {rule.why}")
+            return
         variables = {"self": seen}
         if rule.optional_old:
             variables["oldSelf"] = NONE if old is ABSENT else Optional(True, old)
@@ -187,27 +192,50 @@ def _failure(rule: Rule, value: Any, path: str, detail: str) -> FieldError:
 # Compiling
 
 
+class WrongResult(CompileError):
+    """An expression that gives another type than it must; `str()` is upstream's sentence."""
+
+    def __init__(self, text: str, why: str) -> None:
+        super().__init__(text, 0, why)
+        self.args = (why,)
+
+
 def compile_rule(given: Mapping[str, Any], schema: Schema, *, is_root: bool = False) -> Rule:
-    """Raises `CompileError`."""
-    kind = types.of_schema(schema, is_root=is_root)
-    optional_old = bool(given.get("optionalOldSelf"))
-    variables = {"self": kind, "oldSelf": ("optional", kind) if optional_old else kind}
-    program = compile_expression(given["rule"], variables)
-    if program.result not in ("bool", types.DYN):
-        raise CompileError(given["rule"], 0, "cel expression must evaluate to a bool")
+    variables = variables_of(given, schema, is_root=is_root)
     path = given.get("fieldPath", "")
-    return Rule(
-        given["rule"], program, given.get("message", ""), _message_program(given, variables), given.get("reason", ""),
-        normalized_path(path, schema) if path else "", optional_old,
+    rule = Rule(
+        given["rule"], None, given.get("message", ""), None, given.get("reason", ""),
+        normalized_path(path, schema) if path else "", bool(given.get("optionalOldSelf")),
     )  # fmt: skip
+    try:
+        rule.program = rule_program(given, variables)
+        rule.message_program = message_program(given, variables)
+    except CompileError as error:  # was accepted once, by those who knew less
+        rule.why = str(error)
+    return rule
 
 
-def _message_program(given: Mapping[str, Any], variables: Mapping[str, Any]) -> Program | None:
+def variables_of(given: Mapping[str, Any], schema: Schema, *, is_root: bool = False) -> Mapping[str, Type]:
+    """What a rule sees, with its types."""
+    kind = types.of_schema(schema, is_root=is_root)
+    return {"self": kind, "oldSelf": ("optional", kind) if given.get("optionalOldSelf") else kind}
+
+
+def rule_program(given: Mapping[str, Any], variables: Mapping[str, Type]) -> Program:
+    """Raises `CompileError`."""
+    program = compile_expression(given["rule"], variables)
+    if program.result != "bool":
+        raise WrongResult(given["rule"], "cel expression must evaluate to a bool")
+    return program
+
+
+def message_program(given: Mapping[str, Any], variables: Mapping[str, Type]) -> Program | None:
+    """None if there is no `messageExpression`. Raises `CompileError`."""
     if not given.get("messageExpression"):
         return None
     program = compile_expression(given["messageExpression"], variables)
-    if program.result not in ("string", types.DYN):
-        raise CompileError(given["messageExpression"], 0, "messageExpression must evaluate to a string")
+    if program.result != "string":
+        raise WrongResult(given["messageExpression"], "messageExpression must evaluate to a string")
     return program
 
 
@@ -288,8 +316,8 @@ def _bytes(text: Any) -> Any:
 
 
 _TEXTS: Final[Mapping[str, Convert]] = {
-    "duration": _guarded(library.to_duration), "date-time": _guarded(library.to_timestamp),
-    "datetime": _guarded(library.to_timestamp), "date": _guarded(_date), "byte": _guarded(_bytes),
+    "duration": _guarded(library.to_duration), "date-time": _guarded(library.to_timestamp), "date": _guarded(_date),
+    "byte": _guarded(_bytes),
 }  # fmt: skip
 
 

@@ -21,7 +21,6 @@ _FORMATS: Final = {
     "byte": "bytes",
     "date": "timestamp",
     "date-time": "timestamp",
-    "datetime": "timestamp",
     "duration": "duration",
 }
 _META: Final[Mapping[str, Type]] = {"apiVersion": "string", "kind": "string", "metadata": ("meta",)}
@@ -77,8 +76,20 @@ def field(of: Type, name: str) -> Type | None:
         if (of[2] or schema.get("x-kubernetes-embedded-resource")) and name in _META:
             return _META[name]
         found = (schema.get("properties") or {}).get(unescaped(name))
-        return None if found is None else of_schema(found, is_root=bool(found.get("x-kubernetes-embedded-resource")))
+        if found is None or not _is_exposed(found):
+            return None
+        return of_schema(found, is_root=bool(found.get("x-kubernetes-embedded-resource")))
     return None
+
+
+def _is_exposed(schema: Mapping[str, Any]) -> bool:
+    """Rules do not see values of which the schema says nothing, nor lists and maps of such."""
+    if schema.get("type") == "array":
+        return _is_exposed(schema.get("items") or {})
+    extra = schema.get("additionalProperties")
+    if schema.get("type") == "object" and isinstance(extra, dict):
+        return _is_exposed(extra)
+    return bool(schema.get("type") or not schema.get("x-kubernetes-preserve-unknown-fields"))
 
 
 # Which type may stand for which

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from pybernetes.apiserver.registry import printing
-from pybernetes.apiserver.registry.apiextensions.definition_checks import validate, validate_update
+from pybernetes.apiserver.registry.apiextensions.definition_checks import validate_create, validate_update
 from pybernetes.apiserver.registry.strategy import NAME, Column, Context, Strategy
 from pybernetes.machinery.clock import rfc3339
 from pybernetes.machinery.meta import Object, name_of
@@ -91,7 +91,7 @@ STRATEGY = Strategy(
     default=default,
     prepare_for_create=prepare_for_create,
     prepare_for_update=prepare_for_update,
-    validate=validate,
+    validate_create=validate_create,
     validate_update=validate_update,
     bumps_generation=True,
     has_status=True,

@@ -7,7 +7,7 @@ level, `spec.validation`, `spec.subresources`, `spec.additionalPrinterColumns`, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
 from pybernetes.apiserver.registry import checks
@@ -29,7 +29,12 @@ _SELECTABLE_LIMIT: Final = 8
 _WARNING_BYTES: Final = 256
 
 
-def validate(definition: Object) -> Iterator[FieldError]:
+def validate_create(definition: Object) -> Iterator[FieldError]:
+    yield from _validate(definition, frozenset())
+
+
+def _validate(definition: Object, unchanged: Collection[str]) -> Iterator[FieldError]:
+    """`unchanged`: versions whose schemas are stored as they are."""
     spec = definition["spec"]
     group, names = spec.get("group", ""), spec.get("names") or {}
     if name_of(definition) != f"{names.get('plural', '')}.{group}":
@@ -46,7 +51,7 @@ def validate(definition: Object) -> Iterator[FieldError]:
             "spec.preserveUnknownFields", True,
             "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead",
         )  # fmt: skip
-    yield from _versions(spec.get("versions") or [])
+    yield from _versions(spec.get("versions") or [], unchanged)
     yield from _names(names, "spec.names")
     yield from _conversion(spec.get("conversion") or {}, "spec.conversion")
     yield from _approval(definition, group)
@@ -54,6 +59,13 @@ def validate(definition: Object) -> Iterator[FieldError]:
 
 def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
     spec, before = new["spec"], old["spec"]
+    schemas = {version.get("name"): version.get("schema") for version in before.get("versions") or ()}
+    unchanged = [
+        version["name"]
+        for version in spec.get("versions") or ()
+        if version.get("name") in schemas and version.get("schema") == schemas[version["name"]]
+    ]
+    yield from _validate(new, unchanged)
     if _is_established(old):
         yield from checks.immutable(spec.get("scope"), before.get("scope"), "spec.scope")
         yield from checks.immutable(spec["names"].get("kind"), before["names"].get("kind"), "spec.names.kind")
@@ -97,7 +109,7 @@ def _approval(definition: Object, group: str) -> Iterator[FieldError]:
 # Versions
 
 
-def _versions(versions: Sequence[Object]) -> Iterator[FieldError]:
+def _versions(versions: Sequence[Object], unchanged: Collection[str]) -> Iterator[FieldError]:
     names = [version.get("name", "") for version in versions]
     stored = sum(bool(version.get("storage")) for version in versions)
     for i, version in enumerate(versions):
@@ -108,21 +120,26 @@ def _versions(versions: Sequence[Object]) -> Iterator[FieldError]:
         yield FieldError.invalid("spec.versions", list(versions), "must contain unique version names")
     if stored != 1:
         yield FieldError.invalid("spec.versions", list(versions), "must have exactly one version marked as storage version")
-    for field, top, check in (
-        ("schema", "spec.validation", _schema),
-        ("subresources", "spec.subresources", _subresources),
-        ("additionalPrinterColumns", "spec.additionalPrinterColumns", _columns),
-    ):
-        values = [version.get(field) for version in versions]
-        if values and all(value == values[0] for value in values):
-            yield from check(values[0], top)
-        else:
-            for i, value in enumerate(values):
-                yield from check(value, f"spec.versions[{i}].{field}")
+    for value, path, name in _at_their_paths(versions, names, "schema", "spec.validation"):
+        yield from _schema(value, path, unchanged=name in unchanged)
+    for value, path, _ in _at_their_paths(versions, names, "subresources", "spec.subresources"):
+        yield from _subresources(value, path)
+    for value, path, _ in _at_their_paths(versions, names, "additionalPrinterColumns", "spec.additionalPrinterColumns"):
+        yield from _columns(value, path)
     shared = all(version.get("selectableFields") == versions[0].get("selectableFields") for version in versions)
     for i, version in enumerate(versions if not shared else versions[:1]):
         path = "spec.selectableFields" if shared else f"spec.versions[{i}].selectableFields"
         yield from _selectable(version, path)
+
+
+def _at_their_paths(versions: Sequence[Object], names: Sequence[str], field: str, top: str) -> Iterator[tuple[Any, str, str]]:
+    """A field of all versions, if they have it in common; of each, if not. With its path and the (first) version's name."""
+    values = [version.get(field) for version in versions]
+    if values and all(value == values[0] for value in values):
+        yield values[0], top, names[0]
+    else:
+        for i, value in enumerate(values):
+            yield value, f"spec.versions[{i}].{field}", names[i]
 
 
 def _deprecation(version: Object, path: str) -> Iterator[FieldError]:
@@ -140,7 +157,7 @@ def _deprecation(version: Object, path: str) -> Iterator[FieldError]:
         yield FieldError.invalid(path, warning, "must only contain printable UTF-8 characters; non-printable character found")
 
 
-def _schema(schema: Object | None, path: str) -> Iterator[FieldError]:
+def _schema(schema: Object | None, path: str, *, unchanged: bool) -> Iterator[FieldError]:
     found = (schema or {}).get("openAPIV3Schema")
     if found is None:
         yield FieldError.required(path if schema is None else path + ".openAPIV3Schema", "schemas are required")
@@ -149,7 +166,7 @@ def _schema(schema: Object | None, path: str) -> Iterator[FieldError]:
     errors = list(structural_schemas.validate(found, path))
     yield from errors
     if not errors:
-        yield from rule_checks.validate(found, path)
+        yield from rule_checks.validate(found, path, unchanged=unchanged)
 
 
 def _subresources(subresources: Object | None, path: str) -> Iterator[FieldError]:
