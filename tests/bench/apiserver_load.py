@@ -1,8 +1,9 @@
-"""Creates, gets and lists per second through TLS against an API server of its own, and what a request costs without sockets.
+"""Requests per second through TLS against an API server of its own, by `wrk` (Debian: wrk), and what each costs the server.
 
-    python tests/bench/apiserver_load.py [--profile]
+    python tests/bench/apiserver_load.py [--seconds 4] [--connections 1,16,64] [--only create]
+    python tests/bench/apiserver_load.py --profile        # without sockets: µs of CPU a request, and where they go
 
-The load comes from a forked process (OpenSSL in Python, so it costs about as much as the server): read the CPU figures.
+The machine's speed and wrk's share of it show in the rates; the server's CPU a request does not depend on either.
 """
 
 from __future__ import annotations
@@ -11,160 +12,175 @@ import argparse
 import asyncio
 import json
 import os
-import resource
-import socket
-import ssl
+import re
+import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvloop
+from apiserver_scale import TOKEN, Running, server
 
-from pybernetes.apiserver import app
-from pybernetes.apiserver.options import Options
-from pybernetes.apiserver.server import ApiServer
+from pybernetes.apiserver.server import ApiServer, Config
 from pybernetes.machinery.clock import SystemClock
 from pybernetes.machinery.entropy import SystemEntropy
 from pybernetes.machinery.http.messages import Request
-from pybernetes.machinery.http.server import Server
-from pybernetes.machinery.http.tls import server_context
 from pybernetes.store.embedded import EmbeddedStore, SqliteLog
 
-SECONDS = 3.0
-CONFIG_MAP = {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"generateName": "load-"}, "data": {"payload": "x" * 400}}
-POD = {
-    "kind": "Pod", "apiVersion": "v1", "metadata": {"generateName": "load-", "labels": {"app": "load"}},
-    "spec": {"containers": [{"name": "c", "image": "example.com/image:1", "resources": {"requests": {"cpu": "10m"}}}]},
+NAMESPACE = "/api/v1/namespaces/default"
+DATA = {"k": "x" * 512}
+CONTAINER = {
+    "name": "c", "image": "busybox", "command": ["sleep", "3600"], "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}}
 }  # fmt: skip
+APPLIED = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one"}, "data": {"k": "NUMBER"}}
 
 
-def _request(method: str, path: str, token: str, body: bytes = b"") -> bytes:
-    head = (
-        f"{method} {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\nAccept: application/json\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
+@dataclass(frozen=True)
+class Case:
+    """One load. NUMBER in its body is another one in each request."""
+
+    name: str
+    method: str
+    path: str
+    body: Any = None
+    content_type: str = "application/json"
+
+    @property
+    def text(self) -> str:
+        return "" if self.body is None else json.dumps(self.body)
 
 
-def load(port: int, connections: int, request: bytes) -> dict[str, float]:
-    """Keep `connections` requests under way: answers per second, and the median time of one."""
-    import selectors
+WIDTH = 16  # requests under way at once while profiling
+LABELLED = {"labels": {"app": "bench"}}
+CASES = (
+    Case("get ConfigMap", "GET", f"{NAMESPACE}/configmaps/one"),
+    Case("create ConfigMap", "POST", f"{NAMESPACE}/configmaps", {"metadata": {"name": "cm-NUMBER", **LABELLED}, "data": DATA}),
+    Case(
+        "create Pod", "POST", f"{NAMESPACE}/pods",
+        {"metadata": {"name": "pod-NUMBER", **LABELLED}, "spec": {"containers": [CONTAINER]}},
+    ),
+    Case(
+        "patch ConfigMap (merge)", "PATCH", f"{NAMESPACE}/configmaps/one", {"data": {"k": "NUMBER"}},
+        "application/merge-patch+json",
+    ),
+    Case(
+        "apply ConfigMap (server-side)", "PATCH", f"{NAMESPACE}/configmaps/one?fieldManager=bench", APPLIED,
+        "application/apply-patch+yaml",
+    ),
+)  # fmt: skip
+SCRIPT = """
+local thread = 0
+function setup(t) t:set("id", thread); thread = thread + 1 end
+local n, run = 0, string.format("%d", os.time() % 100000)
+local headers = {["Authorization"] = "Bearer " .. os.getenv("TOKEN"), ["Content-Type"] = os.getenv("CONTENT_TYPE"),
+                 ["Accept"] = "application/json"}
+local method, path, body = os.getenv("METHOD"), os.getenv("TARGET"), os.getenv("BODY")
+request = function()
+  n = n + 1
+  local sent = body ~= "" and body:gsub("NUMBER", string.format("%d-%d-%s-%s", id, n, run, os.getenv("RUN"))) or nil
+  return wrk.format(method, path, headers, sent)
+end
+"""
 
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    selector = selectors.DefaultSelector()
-    begun: dict[ssl.SSLSocket, float] = {}
-    for _ in range(connections):
-        raw = socket.create_connection(("127.0.0.1", port))
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = context.wrap_socket(raw)
-        connection.setblocking(False)
-        selector.register(connection, selectors.EVENT_READ)
-        begun[connection] = time.monotonic()
-        connection.send(request)
-    times, failed, end = [], 0, time.monotonic() + SECONDS
-    while time.monotonic() < end:
-        for key, _ in selector.select(1):
-            connection = key.fileobj
-            try:
-                data = connection.recv(65536)
-            except ssl.SSLWantReadError:
-                continue
-            failed += not data.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201"))
-            now = time.monotonic()
-            times.append(now - begun[connection])
-            begun[connection] = now
-            connection.send(request)
-    times.sort()
-    return {"rate": len(times) / SECONDS, "p50_ms": 1000 * times[len(times) // 2], "failed": failed}
+
+def cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def measure(name: str, port: int, connections: int, request: bytes) -> None:
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.write(write, json.dumps(load(port, connections, request)).encode())
-        os._exit(0)
-    before = resource.getrusage(resource.RUSAGE_SELF)
-    await asyncio.get_running_loop().run_in_executor(None, os.waitpid, child, 0)
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    found = json.loads(os.read(read, 4096))
-    os.close(read), os.close(write)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    per_cpu = found["rate"] * SECONDS / cpu
+def load(running: Running, script: Path, case: Case, connections: int, seconds: int) -> None:
+    environment = {
+        **os.environ, "TOKEN": TOKEN, "METHOD": case.method, "TARGET": case.path, "BODY": case.text,
+        "CONTENT_TYPE": case.content_type, "RUN": f"{connections}",
+    }  # fmt: skip
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script)]
+    before = cpu_s(running.process.pid)
+    told = subprocess.run(
+        [*command, f"https://127.0.0.1:{running.port}"], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    cpu = cpu_s(running.process.pid) - before
+    figures = dict(re.findall(r"^\s*(50%|99%|Requests/sec:)\s+(\S+)", told, re.MULTILINE))
+    count = int(re.search(r"(\d+) requests in", told)[1])  # type: ignore[index]
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", told)
     print(
-        f"{name}, {connections} connections: {found['rate']:,.0f}/s, p50 {found['p50_ms']:.2f} ms, "
-        f"{per_cpu:,.0f} per server CPU second, {found['failed']} failed"
+        f"{case.name}, {connections} connections: {float(figures['Requests/sec:']):,.0f}/s, p50 {figures['50%']}, "
+        f"p99 {figures['99%']}, {1e6 * cpu / count:.0f} µs of CPU each, {refused[1] if refused else 0} refused",
+        flush=True,
     )
 
 
-async def main(profile: bool) -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        tokens = Path(directory) / "tokens.csv"
-        tokens.write_text('bench,bench,bench,"system:masters"\n')
-        options = Options(data_dir=directory, secure_port=0, advertise_address="127.0.0.1", token_auth_file=str(tokens))
-        clock, entropy = SystemClock(), SystemEntropy()
-        files = app.complete_files(options, clock)
-        store = await EmbeddedStore.open(SqliteLog(Path(directory) / "store"), clock=clock, entropy=entropy)
-        api = ApiServer(store, clock=clock, entropy=entropy, config=app.config(options, files, "127.0.0.1"))
-        http = Server(api.handle, clock=clock)
-        await http.start("127.0.0.1", 0, server_context(files.certificate, files.key, files.client_ca))
-        running = asyncio.create_task(api.run())
-        await api.wait_ready()
-        base = "/api/v1/namespaces/default"
-        await api.handle(Request("POST", f"{base}/serviceaccounts", "", _headers(), b'{"metadata":{"name":"default"}}'))
-        named = json.dumps({**CONFIG_MAP, "metadata": {"name": "one"}}).encode()
-        await api.handle(Request("POST", f"{base}/configmaps", "", _headers(), named))
-        if profile:
-            await _profile(api)
-        else:
-            for count in (1, 16, 64):
-                body = json.dumps(CONFIG_MAP).encode()
-                await measure("get ConfigMap", http.port, count, _request("GET", f"{base}/configmaps/one", "bench"))
-                await measure("create ConfigMap", http.port, count, _request("POST", f"{base}/configmaps", "bench", body))
-            for count in (1, 16):
-                body = json.dumps(POD).encode()
-                await measure("create Pod", http.port, count, _request("POST", f"{base}/pods", "bench", body))
-            started = time.perf_counter()
-            response = await api.handle(Request("GET", "/api/v1/pods", "", _headers()))
-            assert not isinstance(response.body, bytes)
-            size = sum([len(chunk) async for chunk in response.body])
-            print(f"list {len(api.image.table('/registry/pods/')):,} pods ({size / 1e6:.0f} MB), no sockets: "
-                  f"{time.perf_counter() - started:.3f} s")  # fmt: skip
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        await http.stop(1)
-        await store.close()
+def rates(seconds: int, widths: list[int], only: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="pyb-load-") as name:
+        script = Path(name) / "load.lua"
+        script.write_text(SCRIPT)
+        with server(Path(name)) as running:
+            running.post(f"{NAMESPACE}/serviceaccounts", {"metadata": {"name": "default"}})
+            running.post(f"{NAMESPACE}/configmaps", {"metadata": {"name": "one"}, "data": DATA})
+            for case in CASES:
+                for connections in widths if only in case.name else ():
+                    load(running, script, case, connections, seconds)
+            begun = time.monotonic()
+            body = running.get("/api/v1/pods")
+            took_s, pods = time.monotonic() - begun, body.count(b"resourceVersion") - 1
+            print(f"list {pods:,} pods, {len(body) / 1e6:.0f} MB: {took_s:.2f} s; "
+                  f"the server has {running.memory_mib():,.0f} MiB")  # fmt: skip
 
 
-def _headers() -> dict[str, str]:
-    return {"authorization": "Bearer bench", "content-type": "application/json", "accept": "application/json"}
-
-
-async def _profile(api: ApiServer) -> None:
+async def profile() -> None:
     import cProfile
     import pstats
 
-    base = "/api/v1/namespaces/default"
-    for name, request, count in (
-        ("get", Request("GET", f"{base}/configmaps/one", "", _headers()), 20_000),
-        ("create ConfigMap", Request("POST", f"{base}/configmaps", "", _headers(), json.dumps(CONFIG_MAP).encode()), 3000),
-        ("create Pod", Request("POST", f"{base}/pods", "", _headers(), json.dumps(POD).encode()), 2000),
-    ):
-        started = time.process_time()
-        for _ in range(count):
-            response = await api.handle(request)
-        print(f"{name}: {1e6 * (time.process_time() - started) / count:.0f} µs of CPU", response.status)
-        profiler = cProfile.Profile()
-        profiler.enable()
-        for _ in range(count // 4):
-            await api.handle(request)
-        profiler.disable()
-        pstats.Stats(profiler, stream=sys.stdout).sort_stats("tottime").print_stats(18)
+    clock, entropy = SystemClock(), SystemEntropy()
+    with tempfile.TemporaryDirectory(prefix="pyb-load-") as directory:
+        store = await EmbeddedStore.open(SqliteLog(Path(directory)), clock=clock, entropy=entropy)
+        api = ApiServer(store, clock=clock, entropy=entropy, config=Config(authorization_modes=("AlwaysAllow",)))
+        running = asyncio.create_task(api.run())
+        await api.wait_ready()
+
+        def request(case: Case, number: int) -> Request:
+            path, _, query = case.path.partition("?")
+            headers = {"content-type": case.content_type, "accept": "application/json"}
+            return Request(case.method, path, query, headers, case.text.replace("NUMBER", str(number)).encode())
+
+        await api.handle(request(Case("", "POST", f"{NAMESPACE}/serviceaccounts", {"metadata": {"name": "default"}}), 0))
+        await api.handle(request(Case("", "POST", f"{NAMESPACE}/configmaps", {"metadata": {"name": "one"}}), 0))
+        number = 0
+        for case in CASES:
+            count = 20_000 if case.method == "GET" else 2000
+            requests = [request(case, number + more) for more in range(count)]
+            number += count
+
+            async def ask(mine: list[Request]) -> int:
+                return max([(await api.handle(each)).status for each in mine])
+
+            async def ask_all(some: list[Request]) -> int:
+                return max(await asyncio.gather(*(ask(some[first::WIDTH]) for first in range(WIDTH))))
+
+            started = time.process_time()
+            status = await ask_all(requests[: count // 2])
+            print(f"{case.name}: {2e6 * (time.process_time() - started) / count:.0f} µs of CPU, answered {status}")
+            profiler = cProfile.Profile()
+            profiler.enable()
+            await ask_all(requests[count // 2 :])
+            profiler.disable()
+            pstats.Stats(profiler, stream=sys.stdout).sort_stats("tottime").print_stats(18)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await api.close()
+        await store.close()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--connections", default="1,16,64")
+    parser.add_argument("--only", default="", help="cases whose name has this")
     parser.add_argument("--profile", action="store_true")
-    uvloop.run(main(parser.parse_args().profile))
+    arguments = parser.parse_args()
+    if arguments.profile:
+        uvloop.run(profile())
+    else:
+        rates(arguments.seconds, [int(each) for each in arguments.connections.split(",")], arguments.only)

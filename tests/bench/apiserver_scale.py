@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPSConnection
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -32,6 +33,7 @@ from pybernetes.machinery.http.messages import Request
 from pybernetes.store.embedded import EmbeddedStore, MemoryLog, SqliteLog
 
 TOKEN = "bench"
+UNVERIFIED = ssl._create_unverified_context()
 NODES = 5000
 POD = {
     "metadata": {"name": "the-name", "labels": {"app": "load"}},
@@ -96,15 +98,20 @@ class Running:
         self.process = process
 
     def get(self, target: str) -> bytes:
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        connection = HTTPSConnection("127.0.0.1", self.port, context=context, timeout=60)
-        connection.request("GET", target, headers={"Authorization": f"Bearer {TOKEN}"})
+        return self._ask("GET", target)
+
+    def post(self, target: str, obj: dict[str, Any]) -> bytes:
+        return self._ask("POST", target, json.dumps(obj))
+
+    def _ask(self, method: str, target: str, body: str | None = None) -> bytes:
+        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+        connection = HTTPSConnection("127.0.0.1", self.port, context=UNVERIFIED, timeout=60)
+        connection.request(method, target, body, headers)
         response = connection.getresponse()
-        assert response.status == 200, response.read()
-        body = response.read()
+        answer = response.read()
+        assert response.status in (200, 201), answer
         connection.close()
-        return body
+        return answer
 
     def memory_mib(self) -> float:
         rollup = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()

@@ -21,20 +21,15 @@ from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 
-from apiserver_scale import TOKEN, server
+from apiserver_load import cpu_s
+from apiserver_scale import TOKEN, UNVERIFIED, server
 
 SENT = re.compile(rb'"sent":"([0-9.]+)"')
 
 
-def unverified() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
-
-
 def watch(port: int, count: int, seconds: float, selective: bool, ready: int) -> dict[str, Any]:
     """Read `count` watches until `seconds` after the last one was answered; delays of the events in milliseconds."""
-    context, selector = unverified(), selectors.DefaultSelector()
+    context, selector = UNVERIFIED, selectors.DefaultSelector()
     for number in range(count):
         raw = socket.create_connection(("127.0.0.1", port))
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -63,7 +58,7 @@ def watch(port: int, count: int, seconds: float, selective: bool, ready: int) ->
 
 
 def write(port: int, rate: float, seconds: float, watchers: int) -> int:
-    connection = HTTPSConnection("127.0.0.1", port, context=unverified())
+    connection = HTTPSConnection("127.0.0.1", port, context=UNVERIFIED)
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
     begun, number = time.monotonic(), 0
     while (now := time.monotonic()) < begun + seconds:
@@ -76,11 +71,6 @@ def write(port: int, rate: float, seconds: float, watchers: int) -> int:
         number += 1
         time.sleep(max(0.0, begun + number / rate - time.monotonic()))
     return number
-
-
-def cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
