@@ -8,13 +8,13 @@ registry) → the registry, discovery, or a proxied subresource. Nothing here kn
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pybernetes.apiserver import authentication, compression, deadlines, requests, snapshots, version
+from pybernetes.apiserver import authentication, compression, deadlines, requests, reviews, snapshots, version
 from pybernetes.apiserver.admission import chain
 from pybernetes.apiserver.admission.versions import KindVersions
 from pybernetes.apiserver.admission.webhooks.calls import Caller
@@ -25,9 +25,7 @@ from pybernetes.apiserver.aggregation.service_resolver import ServiceResolver
 from pybernetes.apiserver.attributes import MASTERS, RequestInfo, User
 from pybernetes.apiserver.audit.policy import Policy
 from pybernetes.apiserver.audit.record import Auditor, Record
-from pybernetes.apiserver.authentication import reviews as identity_reviews
 from pybernetes.apiserver.authentication.impersonation import impersonate
-from pybernetes.apiserver.authorization import reviews as access_reviews
 from pybernetes.apiserver.authorization import union as authorization
 from pybernetes.apiserver.authorization.chain import Chain as AuthorizationChain
 from pybernetes.apiserver.authorization.chain import Options as AuthorizationOptions
@@ -89,8 +87,6 @@ _PROXIED = deadlines.LONG_RUNNING_SUBRESOURCES
 _INTERACTIVE = frozenset(("attach", "exec", "portforward"))
 _OWN = frozenset(("scale", "binding", "eviction", "token"))
 SYSTEM = User("system:apiserver", groups=(MASTERS,))
-
-Review = Callable[[Object, RequestInfo, User], Awaitable[Object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +159,7 @@ class ApiServer:
             self.image, self.kinds[resources.CUSTOM_RESOURCE_DEFINITIONS], self.writer, self._deletes, self._conversions,
             clock=clock, entropy=entropy, publish=self._publish, withdraw=self._withdraw, announce=self._announce,
         )  # fmt: skip
-        self._reviews = self._review_handlers()
+        self._reviews = reviews.handlers(self._authenticator, self._authorizer, self._clock)
         self._ready = asyncio.Event()
         self._auditor: Auditor | None = None
         if config.audit_policy is not None and config.audit_write is not None:
@@ -437,43 +433,13 @@ class ApiServer:
             return await self._writes.update(call, kind, info.subresource)
         return await self._writes.patch(call, kind, info.subresource)
 
-    async def _serve_review(self, call: Call, resource: Resource, review: Review) -> Response:
+    async def _serve_review(self, call: Call, resource: Resource, review: reviews.Review) -> Response:
         if call.info.verb != "create":
             raise _not_allowed()
         obj, _ = decoding.read_body(call, resource.gvk)
         answer = await review(obj, call.info, call.user)
         answer = {"kind": resource.kind, "apiVersion": resource.api_version, **answer}
         return rendering.respond_object(201, answer, call.format, call.warnings)
-
-    def _review_handlers(self) -> dict[Resource, Review]:
-        authorizer, authenticator, clock = self._authorizer, self._authenticator, self._clock
-
-        async def tokens(obj: Object, _: RequestInfo, __: User) -> Object:
-            return await identity_reviews.token_review(obj, authenticator)
-
-        async def myself(obj: Object, _: RequestInfo, user: User) -> Object:
-            return identity_reviews.self_subject_review(obj, user, clock)
-
-        async def subject(obj: Object, _: RequestInfo, __: User) -> Object:
-            return await access_reviews.subject_access_review(obj, authorizer)
-
-        async def local(obj: Object, info: RequestInfo, _: User) -> Object:
-            return await access_reviews.local_subject_access_review(obj, info.namespace, authorizer)
-
-        async def own(obj: Object, _: RequestInfo, user: User) -> Object:
-            return await access_reviews.self_subject_access_review(obj, user, authorizer)
-
-        async def rules(obj: Object, _: RequestInfo, user: User) -> Object:
-            return access_reviews.self_subject_rules_review(obj, user, authorizer)
-
-        return {
-            resources.TOKEN_REVIEWS: tokens,
-            resources.SELF_SUBJECT_REVIEWS: myself,
-            resources.SUBJECT_ACCESS_REVIEWS: subject,
-            resources.LOCAL_SUBJECT_ACCESS_REVIEWS: local,
-            resources.SELF_SUBJECT_ACCESS_REVIEWS: own,
-            resources.SELF_SUBJECT_RULES_REVIEWS: rules,
-        }
 
     async def _check_grant(self, kind: Kind, obj: Object, old: Object | None, user: User) -> None:
         if kind.resource.group == resources.ROLES.group:

@@ -41,7 +41,9 @@ class SystemClock:
 
 def rfc3339(moment: datetime) -> str:
     """`metav1.Time`: whole seconds, as in `2026-11-21T10:00:00Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return f"{moment.isoformat()[:19]}Z"
 
 
 def rfc3339_micro(moment: datetime) -> str:

@@ -29,7 +29,7 @@ class GroupVersionKind(NamedTuple):
         return f"{self.group}/{self.version}" if self.group else self.version
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Resource:
     """A resource as discovery describes it: enough to build its URLs, and nothing about its behaviour."""
 
@@ -43,9 +43,17 @@ class Resource:
     categories: tuple[str, ...] = ()
     verbs: frozenset[str] = field(default=frozenset())
 
+    # The generated two would look at ten fields each time, and resources are keys and are compared on hot paths.
+
     def __hash__(self) -> int:
-        # The generated one would hash ten fields at each lookup, and resources are keys on hot paths.
         return hash((self.group, self.version, self.plural))
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, Resource) or self.plural != other.plural:
+            return False
+        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
 
     @property
     def api_version(self) -> str:
