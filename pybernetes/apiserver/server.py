@@ -138,7 +138,7 @@ class ApiServer:
         )
         admission = chain.build(
             self.reader, self.writer, authorizer=self._authorizer, clock=clock, entropy=entropy,
-            webhooks=Caller(self._webhooks, KindVersions(self.kinds), entropy),
+            webhooks=Caller(self._webhooks, KindVersions(self.kinds), entropy, self._authorizer),
             enable=config.enable_admission_plugins, disable=config.disable_admission_plugins,
         )  # fmt: skip
         self._writes = Writes(

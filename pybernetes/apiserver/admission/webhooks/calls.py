@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pybernetes.apiserver.admission.described import described, seen_as
+from pybernetes.apiserver.admission.conditions import ConditionsFailed, hold
 from pybernetes.apiserver.admission.interface import AdmissionRequest
+from pybernetes.apiserver.admission.matching import Match
 from pybernetes.apiserver.admission.refusals import refusal
 from pybernetes.apiserver.admission.versions import Versions
-from pybernetes.apiserver.admission.webhooks import conditions, review
+from pybernetes.apiserver.admission.webhooks import review
 from pybernetes.apiserver.admission.webhooks.client import CallFailed, WebhookClient
-from pybernetes.apiserver.admission.webhooks.conditions import ConditionsFailed
+from pybernetes.apiserver.admission.webhooks.conditions import compiled
 from pybernetes.apiserver.admission.webhooks.hooks import Hook
 from pybernetes.apiserver.admission.webhooks.matching import Invocation, match
 from pybernetes.apiserver.admission.webhooks.review import Answer, InvalidReview
+from pybernetes.apiserver.authorization.interface import Authorizer
 from pybernetes.apiserver.registry.strategy import Reader
 from pybernetes.machinery.entropy import Entropy
 from pybernetes.machinery.log import logger
@@ -31,6 +33,7 @@ class Caller:
     client: WebhookClient
     versions: Versions
     entropy: Entropy
+    authorizer: Authorizer  # for match conditions
 
     async def invocation(self, hook: Hook, request: AdmissionRequest, reader: Reader) -> Invocation | None:
         """How the hook is to be called; None if the request does not concern it.
@@ -40,16 +43,21 @@ class Caller:
         found = match(hook, request, reader, self.versions)
         if found is None or not hook.match_conditions:
             return found
-        obj = await seen_as(request.object, request, found.match, self.versions)
-        old = await seen_as(request.old_object, request, found.match, self.versions)
+        return found if await self._conditions_hold(hook, request, found.match) else None
+
+    async def _conditions_hold(self, hook: Hook, request: AdmissionRequest, match: Match) -> bool:
+        from pybernetes.apiserver.admission.evaluation import variables_of  # loads CEL
+        from pybernetes.apiserver.admission.verdicts import Verdicts
+
+        conditions = [compiled(text) for _, text in hook.match_conditions]
+        variables = await variables_of(request, match, self.versions)
         try:
-            holds = conditions.hold(hook, obj, old, described(request, found.match, self.versions))
+            return await hold(conditions, variables, Verdicts(self.authorizer, request))
         except ConditionsFailed as error:
             log.warning("Failed evaluating match conditions", webhook=hook.name, ignored=hook.ignores_failures, err=str(error))
             if not hook.ignores_failures:
                 raise refusal(request, str(error)) from error
-            return None
-        return found if holds else None
+            return False
 
     async def ask(
         self, request: AdmissionRequest, invocation: Invocation, obj: Object | None, old: Object | None, *, mutating: bool

@@ -93,7 +93,7 @@ def validate_match_conditions(conditions: Sequence[Object], path: str) -> Iterat
         name, expression = condition.get("name", ""), condition.get("expression", "")
         if not expression.strip():
             yield FieldError.required(f"{path}[{i}].expression")
-        elif why := _compilation_error(expression):
+        elif why := _why_not(expression):
             yield FieldError.invalid(f"{path}[{i}].expression", expression, why)
         if not name:
             yield FieldError.required(f"{path}[{i}].name")
@@ -104,15 +104,11 @@ def validate_match_conditions(conditions: Sequence[Object], path: str) -> Iterat
         seen.add(name)
 
 
-def _compilation_error(expression: str) -> str:
-    from pybernetes.apiserver.admission.webhooks.conditions import compiled
-    from pybernetes.machinery.cel import CompileError  # loaded by those who use conditions
+def _why_not(expression: str) -> str:
+    """Why the expression is none; "" if it is one."""
+    from pybernetes.apiserver.admission.webhooks.conditions import compiled  # loaded by those who use conditions
 
-    try:
-        compiled(expression)
-    except CompileError as error:
-        return f"compilation failed: {error}"
-    return ""
+    return compiled(expression).why
 
 
 def validate_rule(rule: Object, path: str) -> Iterator[FieldError]:
