@@ -16,6 +16,9 @@ import orjson
 
 from pybernetes.apiserver import authentication, compression, deadlines, requests, reviews, snapshots, version
 from pybernetes.apiserver.admission import chain
+from pybernetes.apiserver.admission.policies import params_access
+from pybernetes.apiserver.admission.policies.metrics import PoliciesMetrics
+from pybernetes.apiserver.admission.policies.plugins import Policies
 from pybernetes.apiserver.admission.versions import KindVersions
 from pybernetes.apiserver.admission.webhooks.calls import Caller
 from pybernetes.apiserver.admission.webhooks.client import WebhookClient
@@ -136,9 +139,12 @@ class ApiServer:
         self._aggregator = Aggregator(
             self.image, self.kinds, self.reader, self.writer, self._resolver, config.front_proxy, clock
         )
+        versions = self._versions = KindVersions(self.kinds)
+        self._policy_metrics = PoliciesMetrics()
         admission = chain.build(
             self.reader, self.writer, authorizer=self._authorizer, clock=clock, entropy=entropy,
-            webhooks=Caller(self._webhooks, KindVersions(self.kinds), entropy, self._authorizer),
+            webhooks=Caller(self._webhooks, versions, entropy, self._authorizer),
+            policies=Policies(versions, self._policy_metrics),
             enable=config.enable_admission_plugins, disable=config.disable_admission_plugins,
         )  # fmt: skip
         self._writes = Writes(
@@ -444,6 +450,8 @@ class ApiServer:
     async def _check_grant(self, kind: Kind, obj: Object, old: Object | None, user: User) -> None:
         if kind.resource.group == resources.ROLES.group:
             await check_write(kind.resource, obj, old, user, self._authorizer, self.reader)
+        elif kind.resource.group == resources.VALIDATING_ADMISSION_POLICIES.group:
+            await params_access.check_write(kind.resource, obj, old, user, self._authorizer, self.reader, self._versions)
 
     async def _authorize(self, call: Call, verb: str) -> None:
         """Some requests do more than their method says: a PUT or an apply may create. Raises `Forbidden`."""
@@ -478,7 +486,7 @@ class ApiServer:
         if path == "/metrics":
             return await self.metrics.render([
                 *self._authenticator.metrics.families(), *self._authorizer.metrics.families(),
-                *self._conversions.metrics.families(),
+                *self._conversions.metrics.families(), *self._policy_metrics.families(),
             ])  # fmt: skip
         if path.startswith("/openapi/"):
             return await self._aggregator.openapi(request, user, self._openapi.serve)

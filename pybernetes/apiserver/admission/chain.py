@@ -20,6 +20,7 @@ from pybernetes.apiserver.admission.node_restriction import NodeRestriction
 from pybernetes.apiserver.admission.persistent_volume_claim_resize import PersistentVolumeClaimResize
 from pybernetes.apiserver.admission.pod_security import PodSecurity
 from pybernetes.apiserver.admission.pod_topology_labels import PodTopologyLabels
+from pybernetes.apiserver.admission.policies.plugins import MutatingAdmissionPolicy, Policies, ValidatingAdmissionPolicy
 from pybernetes.apiserver.admission.priority import Priority
 from pybernetes.apiserver.admission.resource_quota import ResourceQuota
 from pybernetes.apiserver.admission.runtime_class import RuntimeClass
@@ -45,11 +46,11 @@ class Parts:
     clock: Clock
     entropy: Entropy
     webhooks: Caller | None = None  # how webhooks are called; None: by nobody, whatever is configured
+    policies: Policies | None = None  # None: nobody follows them
 
 
 # Upstream's order (`--help` of its API server lists the plugins by name; this is how they are asked). Not there yet:
-# ClusterTrustBundleAttest, MutatingAdmissionPolicy (just before the mutating webhooks), ValidatingAdmissionPolicy (just before
-# the validating ones), and the plugins that upstream has off by default.
+# ClusterTrustBundleAttest, and the plugins that upstream has off by default.
 PLUGINS: Mapping[str, Callable[[Parts], AdmissionPlugin | None]] = {
     "NamespaceLifecycle": lambda parts: NamespaceLifecycle(parts.reader),
     "LimitRanger": lambda parts: LimitRanger(parts.reader),
@@ -69,8 +70,14 @@ PLUGINS: Mapping[str, Callable[[Parts], AdmissionPlugin | None]] = {
     "CertificateSubjectRestriction": lambda parts: CertificateSubjectRestriction(),
     "DefaultIngressClass": lambda parts: DefaultIngressClass(parts.reader),
     "PodTopologyLabels": lambda parts: PodTopologyLabels(parts.reader),
+    "MutatingAdmissionPolicy": lambda parts: (
+        MutatingAdmissionPolicy(parts.policies, parts.reader, parts.authorizer, parts.clock) if parts.policies else None
+    ),
     "MutatingAdmissionWebhook": lambda parts: (
         MutatingAdmissionWebhook(parts.reader, parts.webhooks) if parts.webhooks is not None else None
+    ),
+    "ValidatingAdmissionPolicy": lambda parts: (
+        ValidatingAdmissionPolicy(parts.policies, parts.reader, parts.authorizer, parts.clock) if parts.policies else None
     ),
     "ValidatingAdmissionWebhook": lambda parts: (
         ValidatingAdmissionWebhook(parts.reader, parts.webhooks) if parts.webhooks is not None else None
@@ -78,7 +85,7 @@ PLUGINS: Mapping[str, Callable[[Parts], AdmissionPlugin | None]] = {
     "ResourceQuota": lambda parts: ResourceQuota(parts.reader, parts.writer),
 }
 # Named upstream, not there: a server that is told to do without them does.
-ABSENT = frozenset(("ClusterTrustBundleAttest", "MutatingAdmissionPolicy", "ValidatingAdmissionPolicy"))
+ABSENT = frozenset(("ClusterTrustBundleAttest",))
 
 
 class Chain:
@@ -112,6 +119,7 @@ def build(
     clock: Clock,
     entropy: Entropy,
     webhooks: Caller | None = None,
+    policies: Policies | None = None,
     enable: Sequence[str] = (),
     disable: Sequence[str] = (),
 ) -> Chain:
@@ -122,6 +130,6 @@ def build(
     for name in (*enable, *disable):
         if name not in PLUGINS and not (name in ABSENT and name in disable):
             raise ValueError(f"admission plugin {name!r} is unknown; there are {', '.join(PLUGINS)}")
-    parts = Parts(reader, writer, authorizer, clock, entropy, webhooks)
+    parts = Parts(reader, writer, authorizer, clock, entropy, webhooks, policies)
     made = [make(parts) for name, make in PLUGINS.items() if name not in disable or name in enable]
     return Chain([plugin for plugin in made if plugin is not None])

@@ -9,6 +9,7 @@ from pybernetes.apiserver.registry.conversion import with_conversions
 from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.machinery.meta import GroupVersionKind, Object, Resource
 from pybernetes.machinery.resources import SUBRESOURCES
+from pybernetes.machinery.schema.shapes import Shape, shape_of
 
 
 class Versions(Protocol):
@@ -26,11 +27,23 @@ class Versions(Protocol):
         """The object of one resource as the other serves it; a new one. Raises `ConversionFailed`."""
         ...
 
-    def settle(self, obj: Object, resource: Resource, subresource: str) -> None:
+    def settle(self, obj: Object, resource: Resource, subresource: str) -> Sequence[str]:
         """Check what came from outside against the schema, drop what is unknown, add defaults; in place.
 
-        Raises `BadRequest`.
+        Gives the paths of what was unknown. Raises `BadRequest`.
         """
+        ...
+
+    def shape(self, resource: Resource, subresource: str) -> Shape | None:
+        """The type of what is written there, as server-side apply sees it; None for what is no object of a kind's own."""
+        ...
+
+    def find(self, gvk: GroupVersionKind) -> Resource | None:
+        """The resource that serves a kind."""
+        ...
+
+    async def served(self, obj: Object, resource: Resource) -> Object:
+        """A stored object as the resource serves it; it may be the same one. Raises `ConversionFailed`."""
         ...
 
 
@@ -57,9 +70,24 @@ class KindVersions:
         made = await with_conversions(lambda: self._kinds[source].convert(obj, self._kinds[target]))
         return {**made, "apiVersion": target.api_version}
 
-    def settle(self, obj: Object, resource: Resource, subresource: str) -> None:
+    def settle(self, obj: Object, resource: Resource, subresource: str) -> Sequence[str]:
         kind = self._kinds.get(resource)
         if kind is None or self.kind_of(resource, subresource) != resource.gvk:
-            return  # options of a connection, a Scale, a Binding: whoever reads it checks it
-        kind.schema.conform(obj)
+            return ()  # options of a connection, a Scale, a Binding: whoever reads it checks it
+        unknown = kind.schema.conform(obj)
         kind.strategy.default(obj)
+        return unknown
+
+    def shape(self, resource: Resource, subresource: str) -> Shape | None:
+        kind, own = self._kinds.get(resource), self.kind_of(resource, subresource)
+        if own == resource.gvk:
+            return kind.shape if kind is not None else None
+        return shape_of("autoscaling.v1.Scale") if own.kind == "Scale" else None
+
+    def find(self, gvk: GroupVersionKind) -> Resource | None:
+        return next((resource for resource in self._kinds if resource.gvk == gvk), None)
+
+    async def served(self, obj: Object, resource: Resource) -> Object:
+        kind = self._kinds[resource]
+        source = kind.versions.get(obj["apiVersion"], kind)
+        return obj if source is kind else await self.convert(obj, source.resource, resource)

@@ -246,7 +246,7 @@ class Checker:
             bound: dict[str, Type] = {}
             if all(types.fits(a, b, bound) for a, b in zip(wanted, given, strict=True)):
                 of = types.substituted(overload.result, bound)
-                result = of if not found else types.most_general(result, of) if types.fits(result, of, {}) else DYN
+                result = of if not found or of == result else DYN
                 found.append(overload)
         return tuple(found), result
 

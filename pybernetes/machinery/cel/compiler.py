@@ -47,9 +47,9 @@ class Program:
             frame = [limit - self._price, *[variables[name] for name in self._variables], *self._slots]
         except KeyError as error:
             raise CelError(f"no such attribute(s): {error.args[0]}") from None
-        if frame[0] < 0:
-            raise exceeded()
         try:
+            if frame[0] < 0:
+                raise exceeded()
             value = self._run(frame)
         except RecursionError:
             raise CelError("expression nests too deeply") from None

@@ -24,7 +24,7 @@ _FORMATS: Final = {
     "duration": "duration",
 }
 _META: Final[Mapping[str, Type]] = {"apiVersion": "string", "kind": "string", "metadata": ("meta",)}
-_RESERVED: Final = frozenset((
+RESERVED: Final = frozenset((
     "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop",
     "package", "namespace", "return", "var", "void", "while",
 ))  # fmt: skip
@@ -168,7 +168,7 @@ def unescaped(name: str) -> str:
     """A field's name out of how expressions must spell it: `a__dash__b`, `__namespace__`."""
     if "__" not in name:
         return name
-    if name.startswith("__") and name.endswith("__") and name[2:-2] in _RESERVED:
+    if name.startswith("__") and name.endswith("__") and name[2:-2] in RESERVED:
         return name[2:-2]
     parts = name.split("__underscores__")
     for mark, character in _MARKS:

@@ -70,6 +70,10 @@ class PatchFailed(ValueError):
     """An operation that cannot be carried out on this document."""
 
 
+class ValueDiffers(PatchFailed):
+    """A `test` that found something else."""
+
+
 _MISSING = "missing value"
 _BAD_INDEX = "invalid index referenced"
 
@@ -133,7 +137,7 @@ class _State:
 
     def _test(self, path: str, wanted: Any) -> None:
         if not same(self._get("test", path), wanted):
-            raise PatchFailed(f"testing value {path} failed: test failed")
+            raise ValueDiffers(f"testing value {path} failed: test failed")
 
     def _add(self, name: str, path: str, value: Any) -> None:
         container, last = self._parent(name, path)

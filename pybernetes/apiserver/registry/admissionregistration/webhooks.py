@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from pybernetes.apiserver.registry import checks, printing
+from pybernetes.apiserver.registry.admissionregistration import rules
 from pybernetes.apiserver.registry.strategy import AGE, NAME, Column, Strategy
 from pybernetes.machinery import validation
 from pybernetes.machinery.errors import FieldError
 from pybernetes.machinery.meta import Object, name_of
 from pybernetes.machinery.resources import MUTATING_WEBHOOK_CONFIGURATIONS, VALIDATING_WEBHOOK_CONFIGURATIONS
 
-_OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
-_CONDITIONS_MAX = 64
 _REVIEW_VERSIONS = frozenset(("v1", "v1beta1"))
 
 
@@ -79,51 +78,16 @@ def _validate_webhook(webhook: Object, path: str) -> Iterator[FieldError]:
     for field in ("namespaceSelector", "objectSelector"):
         yield from checks.label_selector(webhook.get(field), f"{path}.{field}")
     for i, rule in enumerate(webhook.get("rules") or ()):
-        yield from validate_rule(rule, f"{path}.rules[{i}]")
-    yield from validate_match_conditions(webhook.get("matchConditions") or (), path + ".matchConditions")
+        yield from rules.rule(rule, f"{path}.rules[{i}]")
+    yield from rules.match_conditions(webhook.get("matchConditions") or (), path + ".matchConditions", _why_not)
     yield from validate_client(webhook.get("clientConfig") or {}, path + ".clientConfig")
 
 
-def validate_match_conditions(conditions: Sequence[Object], path: str) -> Iterator[FieldError]:
-    if len(conditions) > _CONDITIONS_MAX:
-        yield FieldError.too_many(path, len(conditions), _CONDITIONS_MAX)
-        return
-    seen = set()
-    for i, condition in enumerate(conditions):
-        name, expression = condition.get("name", ""), condition.get("expression", "")
-        if not expression.strip():
-            yield FieldError.required(f"{path}[{i}].expression")
-        elif why := _why_not(expression):
-            yield FieldError.invalid(f"{path}[{i}].expression", expression, why)
-        if not name:
-            yield FieldError.required(f"{path}[{i}].name")
-        elif name in seen:
-            yield FieldError.duplicate(f"{path}[{i}].name", name)
-        else:
-            yield from checks.invalid_by(f"{path}[{i}].name", name, validation.label_key_errors)
-        seen.add(name)
-
-
 def _why_not(expression: str) -> str:
-    """Why the expression is none; "" if it is one."""
+    """Why the expression is no match condition; "" if it is one."""
     from pybernetes.apiserver.admission.webhooks.conditions import compiled  # loaded by those who use conditions
 
     return compiled(expression).why
-
-
-def validate_rule(rule: Object, path: str) -> Iterator[FieldError]:
-    for field in ("operations", "apiGroups", "apiVersions", "resources"):
-        values = rule.get(field) or []
-        if not values:
-            yield FieldError.required(f"{path}.{field}")
-        elif "*" in values and len(values) > 1 and field != "resources":
-            noun = {"operations": "operations", "apiGroups": "API groups", "apiVersions": "API versions"}[field]
-            sentence = f"if '*' is present, must not specify other {noun}"
-            yield FieldError.invalid(f"{path}.{field}", values, sentence)
-    for i, operation in enumerate(rule.get("operations") or ()):
-        yield from checks.one_of(operation, _OPERATIONS, f"{path}.operations[{i}]")
-    if rule.get("scope") is not None:
-        yield from checks.one_of(rule["scope"], ("*", "Cluster", "Namespaced"), path + ".scope")
 
 
 def validate_client(config: Object, path: str) -> Iterator[FieldError]:

@@ -353,6 +353,24 @@ def remove(shape: Shape, value: Any, fields: FieldSet) -> Any:
 # Fitting
 
 
+def atomics(shape: Shape, value: Any, path: str = "") -> list[str]:
+    """Where a configuration would replace a whole list, map or struct, which cannot be told part by part."""
+    found: list[str] = []
+    form = form_of(shape, value)
+    is_whole = shape.atomic or form is Form.ANY or (shape.form is Form.DEDUCED and type(value) is list)
+    if type(value) is dict and form in (Form.OBJECT, Form.ANY):
+        found += [path] if is_whole else []
+        for name, inner in value.items():
+            member = shape.members.get(name)
+            if member is not None:
+                found += atomics(member[1], inner, f"{path}.{name}")
+    elif type(value) is list and form in (Form.LIST, Form.ANY):
+        found += [path] if is_whole else []
+        for index, inner in enumerate(value):
+            found += atomics(item_of(shape), inner, f"{path}[{index}]")
+    return found
+
+
 def misfits(shape: Shape, value: Any, path: str = "") -> list[tuple[str, str]]:
     """What of a configuration is not of its shape: (path, sentence) each."""
     if value is None:

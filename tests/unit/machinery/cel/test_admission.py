@@ -266,3 +266,9 @@ def test_two_checks_fit_into_an_expression_and_three_do_not():
 def test_questions_that_are_none_fail(text, why):
     with pytest.raises(CelError, match=why):
         compiled(text, Environment()).evaluate({"authorizer": Authorizer(Asked())})
+
+
+def test_of_what_nothing_is_known_nothing_is_concluded():
+    """`object` may be anything: that one could index an optional, too, must not make it one."""
+    assert compiled("object.data['must'] == 'x'", EVERYTHING).result == "bool"
+    assert compiled("object.data['must']", EVERYTHING).result == "dyn"

@@ -1,0 +1,76 @@
+"""The plugins: nothing is loaded and nothing done where no policy is bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pybernetes.apiserver.admission.interface import AdmissionPlugin, AdmissionRequest, Operation
+from pybernetes.apiserver.admission.policies.metrics import PoliciesMetrics, PolicyMetrics
+from pybernetes.apiserver.admission.policies.source import Source
+from pybernetes.apiserver.admission.versions import Versions
+from pybernetes.apiserver.authorization.interface import Authorizer
+from pybernetes.apiserver.registry.strategy import Reader
+from pybernetes.machinery.clock import Clock
+from pybernetes.machinery.resources import (
+    MUTATING_ADMISSION_POLICIES,
+    MUTATING_ADMISSION_POLICY_BINDINGS,
+    VALIDATING_ADMISSION_POLICIES,
+    VALIDATING_ADMISSION_POLICY_BINDINGS,
+)
+
+# Policies are no judges of policies: one that forbids everything could not be taken back.
+_EXEMPT = frozenset((
+    MUTATING_ADMISSION_POLICIES, MUTATING_ADMISSION_POLICY_BINDINGS, VALIDATING_ADMISSION_POLICIES,
+    VALIDATING_ADMISSION_POLICY_BINDINGS,
+))  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """What policies need besides what all plugins need."""
+
+    versions: Versions
+    metrics: PoliciesMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What it takes to follow a policy."""
+
+    reader: Reader
+    versions: Versions
+    authorizer: Authorizer
+    clock: Clock
+    metrics: PolicyMetrics
+
+
+class ValidatingAdmissionPolicy(AdmissionPlugin):
+    name = "ValidatingAdmissionPolicy"
+
+    def __init__(self, policies: Policies, reader: Reader, authorizer: Authorizer, clock: Clock) -> None:
+        self._tools = Tools(reader, policies.versions, authorizer, clock, policies.metrics.validating)
+        self._source = Source(reader, VALIDATING_ADMISSION_POLICIES, VALIDATING_ADMISSION_POLICY_BINDINGS)
+
+    async def validate(self, request: AdmissionRequest) -> None:
+        bound = self._source.current()
+        if not bound or request.resource in _EXEMPT:
+            return
+        from pybernetes.apiserver.admission.policies.validating import validate
+
+        await validate(bound, request, self._tools)
+
+
+class MutatingAdmissionPolicy(AdmissionPlugin):
+    name = "MutatingAdmissionPolicy"
+
+    def __init__(self, policies: Policies, reader: Reader, authorizer: Authorizer, clock: Clock) -> None:
+        self._tools = Tools(reader, policies.versions, authorizer, clock, policies.metrics.mutating)
+        self._source = Source(reader, MUTATING_ADMISSION_POLICIES, MUTATING_ADMISSION_POLICY_BINDINGS)
+
+    async def admit(self, request: AdmissionRequest) -> None:
+        bound = self._source.current()
+        if not bound or request.operation is Operation.DELETE or request.resource in _EXEMPT:
+            return
+        from pybernetes.apiserver.admission.policies.mutating import mutate
+
+        await mutate(bound, request, self._tools)

@@ -1,0 +1,57 @@
+"""The policies that are bound, compiled: what changed since the last look is compiled anew, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from pybernetes.apiserver.registry.strategy import Reader
+from pybernetes.machinery.meta import Object, Resource, name_of
+
+if TYPE_CHECKING:
+    from pybernetes.apiserver.admission.policies.compiled import Binding, Policy
+
+
+class Bound(NamedTuple):
+    """A policy, and what binds it (at least one), in the order of their names."""
+
+    policy: Policy
+    bindings: Sequence[Binding]
+
+
+class Source:
+    def __init__(self, reader: Reader, policies: Resource, bindings: Resource) -> None:
+        self._reader = reader
+        self._policies = policies
+        self._bindings = bindings
+        self._generations = (-1, -1)
+        self._bound: Sequence[Bound] = ()
+        # By name, with the object that was compiled: the reader gives the same one until it is written.
+        self._compiled: dict[str, tuple[Object, Policy]] = {}
+
+    def current(self) -> Sequence[Bound]:
+        """In the order of the policies' names."""
+        generations = (self._reader.generation(self._policies), self._reader.generation(self._bindings))
+        if generations != self._generations:
+            self._bound = self._look()
+            self._generations = generations
+        return self._bound
+
+    def _look(self) -> Sequence[Bound]:
+        bindings = sorted(self._reader.list(self._bindings), key=name_of)
+        if not bindings:
+            self._compiled = {}
+            return ()
+        from pybernetes.apiserver.admission.policies.compiled import compile_binding, compile_policy  # loads CEL
+
+        known, self._compiled = self._compiled, {}
+        found = []
+        for obj in sorted(self._reader.list(self._policies), key=name_of):
+            name = name_of(obj)
+            bound = [compile_binding(binding) for binding in bindings if binding["spec"]["policyName"] == name]
+            if bound:
+                before = known.get(name)
+                policy = before[1] if before is not None and before[0] is obj else compile_policy(obj)
+                self._compiled[name] = (obj, policy)
+                found.append(Bound(policy, bound))
+        return found
