@@ -17,6 +17,7 @@ from pybernetes.controllers import (
     serviceaccount,
     taint_eviction,
     token_cleaner,
+    validatingadmissionpolicy_status,
 )
 from pybernetes.controllers.certificates import approving, cleaner, signing
 from pybernetes.controllers.controller import Declared
@@ -40,4 +41,9 @@ ALL: tuple[Declared, ...] = (
     Declared("taint-eviction-controller", taint_eviction.controller),
     Declared("clusterrole-aggregation-controller", clusterrole_aggregation.controller, ("clusterrole-aggregation",)),
     Declared("root-ca-certificate-publisher-controller", root_ca_publisher.controller, ("root-ca-cert-publisher",)),
+    Declared(
+        "validatingadmissionpolicy-status-controller",
+        validatingadmissionpolicy_status.controller,
+        ("validatingadmissionpolicy-status",),
+    ),
 )
