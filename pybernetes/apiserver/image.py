@@ -163,6 +163,7 @@ class Table:
     # Feeding
 
     def load(self, entries: Sequence[Entry], revision: Revision) -> None:
+        """Another state, with no changes that lead to it; who came meanwhile to watch would miss them, and is cut as well."""
         self.entries = {entry.key: entry for entry in entries}
         self.size = sum(len(entry.value) for entry in entries)
         self._keys = sorted(self.entries)
@@ -171,6 +172,7 @@ class Table:
         self.window.clear()
         self.window_start = revision
         self.generation = revision
+        self.cut_all()
 
     def apply(self, change: Change, now: float) -> None:
         key = change.key

@@ -102,7 +102,7 @@ class EtcdStore:
                 await follower.following.wait()
         except TimeoutError:
             await store.close()
-            raise Unavailable(f"etcd at {', '.join(servers.endpoints)} takes up no watch") from None
+            raise Unavailable(f"etcd at {', '.join(servers.endpoints)} takes up no watch: {follower.failure}") from None
         except BaseException:
             await store.close()
             raise

@@ -61,6 +61,7 @@ class Follower:
         self._stream: grpc.aio.StreamStreamCall[rpc.WatchRequest, rpc.WatchResponse] | None = None
         self._progress_is_true = False
         self.following = asyncio.Event()  # set once the first watch is there
+        self.failure = "no answer"  # why the last watch broke, or did not come about
         self._cluster_id = 0
         self._lost = False  # memory does not follow from etcd's past any more
 
@@ -98,6 +99,7 @@ class Follower:
                     self._arrived()
                 await self._follow(memory)
             except Unavailable as error:
+                self.failure = str(error)
                 LOGGER.warning("The watch on etcd broke; following again", revision=memory.revision, err=str(error))
             except Exception:
                 LOGGER.exception("Following etcd failed; following again", revision=memory.revision)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -81,6 +83,10 @@ class EtcdServer:
             self._process.wait()
             self._process = None
 
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
@@ -110,6 +116,33 @@ class EtcdServer:
         self.ctl("del", "", "--prefix")
         for line in self.ctl("lease", "list").splitlines()[1:]:
             self.ctl("lease", "revoke", line.strip())
+
+
+class EtcdMember(EtcdServer):
+    """One of several that are one etcd; `cluster` is set on each before the first is started."""
+
+    def __init__(self, directory: Path, name: str) -> None:
+        directory.mkdir()
+        super().__init__(directory)
+        self.name = name
+        self.cluster: Sequence[EtcdMember] = ()
+
+    def command(self) -> list[str]:
+        members = ",".join(f"{member.name}=http://127.0.0.1:{member.peer_port}" for member in self.cluster)
+        changed = {"--name": self.name, "--initial-cluster": members}
+        names = [flag.partition("=")[0] for flag in super().command()]
+        return [
+            f"{name}={changed[name]}" if name in changed else flag
+            for name, flag in zip(names, super().command(), strict=True)
+        ]  # fmt: skip
+
+    @property
+    def leads(self) -> bool:
+        try:
+            [found] = json.loads(self.ctl("endpoint", "status", "-w", "json"))
+        except RuntimeError:
+            return False
+        return bool(found["Status"]["leader"] == found["Status"]["header"]["member_id"])
 
 
 class PybEtcd(EtcdServer):

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pybernetes.apiserver.image import Table
+from pybernetes.apiserver.image import Event, Table
 from pybernetes.store.interface import Change, Entry, Revision
 
 names = st.text("abc/-", min_size=1, max_size=6).map(lambda text: f"/registry/pods/{text}")
@@ -70,3 +70,22 @@ def test_an_object_is_decoded_once_per_revision() -> None:
     table.load([first], Revision(1))
     assert table.decoded(first) is table.decoded(first)
     assert table.decoded(first)["metadata"]["resourceVersion"] == "1"
+
+
+def test_who_watches_while_another_state_is_loaded_is_cut_since_nothing_tells_of_what_lies_between() -> None:
+    # Found by killing `pyb etcd` beneath an API server: a watcher who came back before the image was loaded anew missed what
+    # had changed meanwhile, and was never told.
+    class Waiting:
+        is_cut = False
+
+        def offer(self, event: Event) -> None:
+            raise AssertionError("nothing has changed")
+
+        def cut(self) -> None:
+            self.is_cut = True
+
+    table, watcher = Table("/registry/pods/"), Waiting()
+    table.watch(watcher, None)
+    table.load([entry("/registry/pods/a", 7)], Revision(9))
+    assert watcher.is_cut
+    assert table.since(8) is None
