@@ -12,8 +12,7 @@ from pybernetes.apiserver.aggregation import front_proxy
 from pybernetes.apiserver.aggregation.front_proxy import FrontProxy
 from pybernetes.apiserver.audit import policy
 from pybernetes.apiserver.audit.log import AuditLog
-from pybernetes.apiserver.authentication import Options as AuthenticationOptions
-from pybernetes.apiserver.authentication import RequestHeaderOptions, WebhookOptions
+from pybernetes.apiserver.authentication import flags as authentication
 from pybernetes.apiserver.authorization import Options as AuthorizationOptions
 from pybernetes.apiserver.authorization import configuration as authorization
 from pybernetes.apiserver.kubernetes_service import keep_kubernetes_service
@@ -84,23 +83,9 @@ def audit_log(options: Options, clock: Clock) -> AuditLog:
 def config(options: Options, files: Files, address: str, clock: Clock | None = None) -> Config:
     """Raises OSError and ValueError for files that cannot be read or say nonsense."""
     clock = clock or SystemClock()
-    issuer = options.service_account_issuer or ("https://kubernetes.default.svc.cluster.local",)
-    keys = options.service_account_key_file or (files.service_account_key,)
     return Config(
-        authentication=AuthenticationOptions(
-            client_ca_file=Path(files.client_ca) if files.client_ca else None,
-            request_header=request_header_options(files.front_proxy),
-            webhook=webhook_options(options),
-            anonymous_auth=options.anonymous_auth,
-            token_auth_file=Path(options.token_auth_file) if options.token_auth_file else None,
-            enable_bootstrap_token_auth=options.enable_bootstrap_token_auth,
-            service_account_issuer=issuer,
-            service_account_key_file=tuple(Path(key) for key in keys),
-            service_account_signing_key_file=Path(files.service_account_key),
-            service_account_lookup=options.service_account_lookup,
-            service_account_max_token_expiration_s=options.service_account_max_token_expiration_s,
-            service_account_extend_token_expiration=options.service_account_extend_token_expiration,
-            api_audiences=options.api_audiences,
+        authentication=authentication.read(
+            options, client_ca=files.client_ca, signing_key=files.service_account_key, front_proxy=files.front_proxy
         ),
         authorization=authorization_options(options),
         service_cidrs=options.service_cluster_ip_range,
@@ -122,25 +107,6 @@ def config(options: Options, files: Files, address: str, clock: Clock | None = N
         enable_priority_and_fairness=options.enable_priority_and_fairness,
         max_requests_inflight=options.max_requests_inflight,
         max_mutating_requests_inflight=options.max_mutating_requests_inflight,
-    )  # fmt: skip
-
-
-def request_header_options(front_proxy: FrontProxy) -> RequestHeaderOptions | None:
-    if not front_proxy.requestheader_client_ca_file:
-        return None
-    return RequestHeaderOptions(
-        Path(front_proxy.requestheader_client_ca_file), front_proxy.requestheader_allowed_names,
-        front_proxy.requestheader_username_headers, front_proxy.requestheader_uid_headers,
-        front_proxy.requestheader_group_headers, front_proxy.requestheader_extra_headers_prefix,
-    )  # fmt: skip
-
-
-def webhook_options(options: Options) -> WebhookOptions | None:
-    if not options.authentication_token_webhook_config_file:
-        return None
-    return WebhookOptions(
-        Path(options.authentication_token_webhook_config_file), options.authentication_token_webhook_version,
-        options.authentication_token_webhook_cache_ttl_s,
     )  # fmt: skip
 
 

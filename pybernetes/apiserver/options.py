@@ -26,6 +26,16 @@ class Options:
     client_ca_file: str = ""
     anonymous_auth: bool | None = None  # not given: True, or as the authentication configuration says
     token_auth_file: str = ""
+    authentication_config: str = ""
+    oidc_issuer_url: str = ""
+    oidc_client_id: str = ""
+    oidc_ca_file: str = ""
+    oidc_username_claim: str = "sub"
+    oidc_username_prefix: str = ""
+    oidc_groups_claim: str = ""
+    oidc_groups_prefix: str = ""
+    oidc_required_claim: tuple[tuple[str, str], ...] = ()
+    oidc_signing_algs: tuple[str, ...] = ("RS256",)
     authentication_token_webhook_config_file: str = ""
     authentication_token_webhook_version: str = "v1beta1"
     authentication_token_webhook_cache_ttl_s: float = 120.0
@@ -40,6 +50,7 @@ class Options:
     service_account_issuer: tuple[str, ...] = ()
     service_account_key_file: tuple[str, ...] = ()
     service_account_signing_key_file: str = ""
+    service_account_jwks_uri: str = ""
     service_account_lookup: bool = True
     service_account_max_token_expiration_s: float = 0
     service_account_extend_token_expiration: bool = True

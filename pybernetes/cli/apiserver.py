@@ -13,6 +13,16 @@ def _list(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
+def _pairs(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    found = []
+    for value in values:
+        name, separator, content = value.partition("=")
+        if not separator:
+            raise click.BadParameter(f"malformed pair, expect string=string: {value}")
+        found.append((name.strip(), content.strip()))
+    return tuple(found)
+
+
 def _port_range(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, int]:
     low, _, high = value.partition("-")
     try:
@@ -66,6 +76,16 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str | 
 @click.option("--client-ca-file", default="", help="Client certificates signed by these authorities are identities.")
 @click.option("--anonymous-auth", type=bool, default=None, help="Let requests without credential be anonymous; default: true.")
 @click.option("--token-auth-file", default="", help="Static tokens: CSV of token,user,uid,groups.")
+@click.option("--authentication-config", default="", help="Issuers of JWTs to trust, and who may be anonymous; followed.")
+@click.option("--oidc-issuer-url", default="", help="The OpenID Connect issuer whose tokens are accepted (https).")
+@click.option("--oidc-client-id", default="", help="For whom its tokens must be.")
+@click.option("--oidc-ca-file", default="", help="The authority of its certificate; default: the system's.")
+@click.option("--oidc-username-claim", default="sub", show_default=True, help="The claim that is the user name.")
+@click.option("--oidc-username-prefix", default="", help='Put before it; "-": nothing; default: the issuer and "#".')
+@click.option("--oidc-groups-claim", default="", help="The claim that holds groups.")
+@click.option("--oidc-groups-prefix", default="", help="Put before each group.")
+@click.option("--oidc-required-claim", multiple=True, callback=_pairs, help="claim=value that a token must have.")
+@click.option("--oidc-signing-algs", default="RS256", show_default=True, callback=_list, help="Accepted algorithms.")
 @click.option("--authentication-token-webhook-config-file", default="", help="Ask the service in this kubeconfig for tokens.")
 @click.option(
     "--authentication-token-webhook-version", default="v1beta1", show_default=True, help="Of the TokenReview: v1, v1beta1."
@@ -96,6 +116,7 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str | 
 @click.option("--service-account-issuer", multiple=True, help="Issuer of tokens; the first signs, all are accepted.")
 @click.option("--service-account-key-file", multiple=True, help="Keys (PEM) by which tokens are verified.")
 @click.option("--service-account-signing-key-file", default="", help="The key that signs tokens; made if not given.")
+@click.option("--service-account-jwks-uri", default="", help="Where others find our public keys; default: here.")
 @click.option("--service-account-lookup", type=bool, default=True, show_default=True, help="Refuse tokens of deleted accounts.")
 @click.option(
     "--service-account-extend-token-expiration", type=bool, default=True, show_default=True, help="Extend projected tokens."

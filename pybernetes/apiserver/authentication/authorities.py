@@ -47,8 +47,30 @@ class Authorities:
 
 def read_certificates(path: Path) -> frozenset[bytes]:
     """DER of the certificates in a PEM file. Raises OSError, ValueError."""
-    text = path.read_text()
-    found = [part.partition(_END)[0] for part in text.split(_BEGIN)[1:]]
+    try:
+        return frozenset(certificates_in(path.read_text()))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def certificates_in(pem: str) -> list[bytes]:
+    """DER of each certificate. Raises ValueError where there is none, or one is no base64."""
+    found = [part.partition(_END)[0] for part in pem.split(_BEGIN)[1:]]
     if not found:
-        raise ValueError(f"{path}: data does not contain any valid RSA or ECDSA certificates")
-    return frozenset(ssl.PEM_cert_to_DER_cert(f"{_BEGIN}{body}{_END}") for body in found)
+        raise ValueError("data does not contain any valid RSA or ECDSA certificates")
+    return [ssl.PEM_cert_to_DER_cert(f"{_BEGIN}{body}{_END}") for body in found]
+
+
+def authorities_context(pem: str) -> ssl.SSLContext:
+    """For connections to a server whose authorities are `pem`; the system's where that is empty. Raises ValueError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not pem:
+        context.load_default_certs()
+        return context
+    for certificate in certificates_in(pem):
+        try:
+            context.load_verify_locations(cadata=certificate)
+        except ssl.SSLError as error:
+            raise ValueError(f"x509: malformed certificate: {error.reason}") from error
+    return context

@@ -48,7 +48,8 @@ class OidcOptions:
 class Options:
     client_ca_file: Path | None = None  # None: a client's certificate counts as the transport has verified it
     request_header: RequestHeaderOptions | None = None
-    anonymous_auth: bool | None = None  # None: not said, which is True
+    anonymous_auth: bool | None = None  # None: not said
+    anonymous_by_default: bool = True
     authentication_config: Path | None = None
     token_auth_file: Path | None = None
     enable_bootstrap_token_auth: bool = False

@@ -9,18 +9,17 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/service-accounts
 
 from __future__ import annotations
 
-import binascii
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import jwt
-import orjson
 
 from pybernetes.apiserver.attributes import User
 from pybernetes.apiserver.authentication.interface import Identity
 from pybernetes.apiserver.authentication.keys import PublicKey, read_public_keys
 from pybernetes.apiserver.authentication.options import Options
+from pybernetes.apiserver.authentication.unverified import unverified_issuer
 from pybernetes.apiserver.registry.strategy import Reader
 from pybernetes.machinery.clock import Clock, parse_time
 from pybernetes.machinery.errors import Unauthorized
@@ -80,7 +79,7 @@ class ServiceAccountTokens:
     async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Identity | None:
         claims = self._verified.get(token)
         if claims is None:
-            if _issuer(token) not in self._issuers:
+            if unverified_issuer(token) not in self._issuers:
                 return None  # someone else's token
             claims = _claims(_verified_payload(token, self._keys))
             if len(self._verified) >= REMEMBERED_MAX:
@@ -96,19 +95,6 @@ class ServiceAccountTokens:
         if self._lookup:
             check_bound(claims, self._reader, now)
         return Identity(_user(claims), meant)
-
-
-def _issuer(token: str) -> str:
-    """The issuer that an unverified token names; "" for what is no JWT."""
-    parts = token.split(".")
-    if len(parts) != 3:
-        return ""
-    try:
-        payload = orjson.loads(jwt.utils.base64url_decode(parts[1]))
-    except (orjson.JSONDecodeError, binascii.Error, ValueError):
-        return ""
-    issuer = payload.get("iss") if isinstance(payload, dict) else None
-    return issuer if isinstance(issuer, str) else ""
 
 
 def _verified_payload(token: str, keys: dict[str, PublicKey]) -> Object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ from pybernetes.machinery.http.messages import Request
 from pybernetes.machinery.log import logger
 
 if TYPE_CHECKING:
+    from pybernetes.apiserver.authentication.configuration import Configuration
+    from pybernetes.apiserver.authentication.jwt_issuers import JwtIssuers
     from pybernetes.apiserver.authentication.token_cache import CachedTokens
 
 log = logger("authentication")
@@ -46,6 +49,7 @@ class Union:
         anonymous: Anonymous,
         clock: Clock,
         authorities: Sequence[Authorities] = (),
+        issuers: JwtIssuers | None = None,
         webhook: CachedTokens | None = None,
         identity_headers: IdentityHeaders,
     ) -> None:
@@ -57,23 +61,31 @@ class Union:
         self._anonymous = anonymous
         self._clock = clock
         self._authorities = tuple(authorities)
+        self._issuers = issuers
         self._webhook = webhook
 
     async def run(self) -> None:
-        """Keep up with files that change; until cancelled."""
+        """Keep up with files that change, and with issuers; until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow_authorities())
+            if self._issuers is not None:
+                group.create_task(self._issuers.run())
+
+    async def _follow_authorities(self) -> None:
         while True:
             await self._clock.sleep(RELOAD_PERIOD_S)
             self.reload()
 
     def reload(self) -> None:
-        """Look at the files once."""
+        """Look once whether the authorities' files have changed."""
         for authorities in self._authorities:
             authorities.reload()
 
     async def close(self) -> None:
         """Let go of connections to whoever knows tokens."""
-        if self._webhook is not None:
-            await self._webhook.close()
+        for others in (self._issuers, self._webhook):
+            if others is not None:
+                await others.close()
 
     async def authenticate(self, request: Request) -> User:
         """Who asks. Raises `Unauthorized`, which says no more to whoever sent a wrong credential."""
@@ -157,14 +169,18 @@ def build(options: Options, *, reader: Reader, clock: Clock, entropy: Entropy) -
     authorities: list[Authorities] = []
     requests = _request_authenticators(options, authorities)
     tokens = _token_authenticators(options, reader=reader, clock=clock)
-    webhook = None
+    given = _configuration(options)
+    issuers = webhook = None
+    if given is not None and (given.jwt or options.authentication_config is not None):
+        issuers = _issuers(options, given, clock=clock, entropy=entropy)
+        # After service accounts: for tokens that it does not know an issuer may be asked for new keys.
+        tokens.append(AudienceAgnostic(issuers, options.audiences))
     if options.webhook is not None:
         webhook = _webhook(options, clock=clock, entropy=entropy)
         tokens.append(webhook)
     return Union(
-        requests=requests, tokens=tokens, audiences=options.audiences, clock=clock, authorities=authorities, webhook=webhook,
-        anonymous=Anonymous(enabled=options.anonymous_auth is not False),
-        identity_headers=IdentityHeaders(options.request_header),
+        requests=requests, tokens=tokens, audiences=options.audiences, clock=clock, authorities=authorities, issuers=issuers,
+        webhook=webhook, anonymous=_anonymous(options, given), identity_headers=IdentityHeaders(options.request_header),
     )  # fmt: skip
 
 
@@ -214,3 +230,47 @@ def _webhook(options: Options, *, clock: Clock, entropy: Entropy) -> CachedToken
     tokens = WebhookTokens(service, options.webhook.version, options.audiences)
     ttl_s = options.webhook.cache_ttl_s
     return CachedTokens(tokens, clock=clock, success_ttl_s=ttl_s, failure_ttl_s=ttl_s)
+
+
+def _configuration(options: Options) -> Configuration | None:
+    """What the file says, or the flags; None without both."""
+    if options.authentication_config is None and options.oidc is None:
+        return None
+    from pybernetes.apiserver.authentication import configuration, configuration_checks
+
+    path = options.authentication_config
+    if path is None:
+        assert options.oidc is not None
+        given = configuration.of_flags(options.oidc)
+    elif options.oidc is not None:
+        raise ValueError("authentication-config file and oidc-* flags are mutually exclusive")
+    else:
+        try:
+            given = configuration.load(path.read_bytes())
+        except ValueError as error:
+            raise ValueError(f'failed to load authentication configuration from file "{path}": {error}') from error
+    try:
+        configuration_checks.check(given, options.service_account_issuer)
+    except ValueError as error:
+        raise ValueError(f"invalid authentication configuration: {error}") from error
+    return given
+
+
+def _issuers(options: Options, given: Configuration, *, clock: Clock, entropy: Entropy) -> JwtIssuers:
+    from pybernetes.apiserver.authentication.jwt_issuers import JwtIssuers
+
+    return JwtIssuers(given, options.authentication_config, options.service_account_issuer, clock=clock, entropy=entropy)
+
+
+def _anonymous(options: Options, given: Configuration | None) -> Anonymous:
+    said = None if given is None else given.anonymous
+    if said is None:
+        by_flag = options.anonymous_auth
+        return Anonymous(enabled=options.anonymous_by_default if by_flag is None else by_flag)
+    if options.anonymous_auth is not None:
+        raise ValueError(
+            "anonymous: Forbidden: --anonymous-auth flag cannot be set when anonymous field is configured in authentication "
+            "configuration file"
+        )
+    paths = tuple(condition.get("path", "") for condition in said.get("conditions") or ())
+    return Anonymous(enabled=bool(said.get("enabled")), paths=paths)
