@@ -85,7 +85,8 @@ def config(options: Options, files: Files, address: str, clock: Clock | None = N
     clock = clock or SystemClock()
     return Config(
         authentication=authentication.read(
-            options, client_ca=files.client_ca, signing_key=files.service_account_key, front_proxy=files.front_proxy
+            options, client_ca=files.client_ca, signing_key=files.service_account_key, front_proxy=files.front_proxy,
+            address=f"{address}:{options.secure_port}",
         ),
         authorization=authorization_options(options),
         service_cidrs=options.service_cluster_ip_range,

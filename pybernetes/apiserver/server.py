@@ -28,6 +28,7 @@ from pybernetes.apiserver.aggregation.service_resolver import ServiceResolver
 from pybernetes.apiserver.attributes import MASTERS, RequestInfo, User
 from pybernetes.apiserver.audit.policy import Policy
 from pybernetes.apiserver.audit.record import Auditor, Record
+from pybernetes.apiserver.authentication import issuer_discovery
 from pybernetes.apiserver.authentication.impersonation import impersonate
 from pybernetes.apiserver.authorization import union as authorization
 from pybernetes.apiserver.authorization.chain import Chain as AuthorizationChain
@@ -490,10 +491,8 @@ class ApiServer:
             ])  # fmt: skip
         if path.startswith("/openapi/"):
             return await self._aggregator.openapi(request, user, self._openapi.serve)
-        if path in ("/.well-known/openid-configuration", "/openid/v1/jwks") and self._tokens is not None:
-            document = self._tokens.jwks() if path.startswith("/openid") else self._tokens.openid_configuration()
-            media = "application/jwk-set+json" if path.startswith("/openid") else requests.JSON
-            return rendering.respond(200, orjson.dumps(document), (), media)
+        if path in issuer_discovery.PATHS and self._tokens is not None and self._tokens.is_discoverable:
+            return issuer_discovery.serve(request, self._tokens)
         reads_only = path.startswith(("/api", "/apis")) or path in ("/", "/version", "/version/", snapshots.PATH)
         if reads_only and request.method not in ("GET", "HEAD"):
             raise _not_allowed()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from pybernetes.apiserver.authentication.authorities import read_certificates
+from pybernetes.apiserver.authentication.issuer_discovery import KEYS_PATH
 from pybernetes.apiserver.authentication.options import OidcOptions, Options, RequestHeaderOptions, WebhookOptions
 from pybernetes.machinery.log import logger
 
@@ -21,8 +22,11 @@ EXPIRATION_S_MIN: Final = 3600
 EXPIRATION_S_MAX: Final = 1 << 32
 
 
-def read(options: ServerOptions, *, client_ca: str, signing_key: str, front_proxy: FrontProxy) -> Options:
-    """Files that were made where a flag names none are given besides. Raises OSError, ValueError."""
+def read(options: ServerOptions, *, client_ca: str, signing_key: str, front_proxy: FrontProxy, address: str) -> Options:
+    """Files that were made where a flag names none are given besides, and the `address` of the server for others (host:port).
+
+    Raises OSError, ValueError.
+    """
     issuers = options.service_account_issuer or (DEFAULT_ISSUER,)
     _check_issuers(issuers, options.service_account_jwks_uri)
     _check_expiration(options.service_account_max_token_expiration_s)
@@ -50,7 +54,7 @@ def read(options: ServerOptions, *, client_ca: str, signing_key: str, front_prox
         service_account_issuer=issuers,
         service_account_key_file=tuple(map(Path, options.service_account_key_file or (signing_key,))),
         service_account_signing_key_file=Path(signing_key),
-        service_account_jwks_uri=options.service_account_jwks_uri,
+        service_account_jwks_uri=options.service_account_jwks_uri or f"https://{address}{KEYS_PATH}",
         service_account_lookup=options.service_account_lookup,
         service_account_max_token_expiration_s=options.service_account_max_token_expiration_s,
         service_account_extend_token_expiration=options.service_account_extend_token_expiration,

@@ -58,7 +58,7 @@ class Options:
     service_account_issuer: tuple[str, ...] = ()  # the first signs; all are accepted
     service_account_key_file: tuple[Path, ...] = ()  # PEM, public or private: tokens signed by these are accepted
     service_account_signing_key_file: Path | None = None
-    service_account_jwks_uri: str = ""  # where others find the public keys; default: at this server
+    service_account_jwks_uri: str = ""  # where others find the public keys; default: at the first issuer
     service_account_lookup: bool = True
     service_account_max_token_expiration_s: float = 0  # 0: no bound of its own
     service_account_extend_token_expiration: bool = True

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import jwt
 
+from pybernetes.apiserver.authentication.issuer_discovery import KEYS_PATH, is_discoverable
 from pybernetes.apiserver.authentication.keys import read_public_keys, read_signing_key
 from pybernetes.apiserver.authentication.options import Options
 from pybernetes.apiserver.authentication.service_account import account_user_name
@@ -140,11 +141,16 @@ class Issuer:
             bound["node"] = {"name": node_name, **({} if node is None else {"uid": uid_of(node)})}
         return bound
 
-    def openid_configuration(self, jwks_uri: str = "") -> Object:
-        """`/.well-known/openid-configuration`; `jwks_uri` is where clients reach `/openid/v1/jwks` (default: at the issuer)."""
+    @property
+    def is_discoverable(self) -> bool:
+        """Whether the issuer's name leads relying parties to its documents."""
+        return is_discoverable(self._issuer)
+
+    def openid_configuration(self) -> Object:
+        """`/.well-known/openid-configuration`."""
         return {
             "issuer": self._issuer,
-            "jwks_uri": jwks_uri or f"{self._issuer.rstrip('/')}/openid/v1/jwks",
+            "jwks_uri": self._options.service_account_jwks_uri or self._issuer.rstrip("/") + KEYS_PATH,
             "response_types_supported": ["id_token"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": sorted({key.algorithm for key in self._public}),

@@ -18,7 +18,8 @@ def read(tmp_path, clock):
 
     def read(*, proxy=None, **options):
         given = replace(front, **(proxy or {}))
-        return flags.read(Options(**options), client_ca=str(tmp_path / "users.crt"), signing_key="sa.key", front_proxy=given)
+        users = str(tmp_path / "users.crt")
+        return flags.read(Options(**options), client_ca=users, signing_key="sa.key", front_proxy=given, address="10.0.0.1:6443")
 
     return read
 
@@ -29,6 +30,7 @@ def test_without_flags_there_are_users_proxies_and_service_accounts(read, tmp_pa
     assert (found.oidc, found.webhook, found.authentication_config) == (None, None, None)
     assert found.audiences == ("https://kubernetes.default.svc.cluster.local",)
     assert (found.anonymous_auth, found.anonymous_by_default) == (None, True)
+    assert found.service_account_jwks_uri == "https://10.0.0.1:6443/openid/v1/jwks"
 
 
 def test_one_authority_for_users_and_proxies_needs_names(read, tmp_path):
