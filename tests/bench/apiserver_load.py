@@ -24,6 +24,8 @@ from typing import Any
 import uvloop
 from apiserver_scale import TOKEN, Running, server
 
+from pybernetes.apiserver.authorization.chain import Options
+from pybernetes.apiserver.authorization.configuration import of_modes
 from pybernetes.apiserver.server import ApiServer, Config
 from pybernetes.machinery.clock import SystemClock
 from pybernetes.machinery.entropy import SystemEntropy
@@ -136,7 +138,7 @@ async def profile() -> None:
     clock, entropy = SystemClock(), SystemEntropy()
     with tempfile.TemporaryDirectory(prefix="pyb-load-") as directory:
         store = await EmbeddedStore.open(SqliteLog(Path(directory)), clock=clock, entropy=entropy)
-        api = ApiServer(store, clock=clock, entropy=entropy, config=Config(authorization_modes=("AlwaysAllow",)))
+        api = ApiServer(store, clock=clock, entropy=entropy, config=Config(authorization=Options(of_modes(("AlwaysAllow",)))))
         running = asyncio.create_task(api.run())
         await api.wait_ready()
 

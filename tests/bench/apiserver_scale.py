@@ -26,6 +26,8 @@ from typing import Any
 
 import uvloop
 
+from pybernetes.apiserver.authorization.chain import Options
+from pybernetes.apiserver.authorization.configuration import of_modes
 from pybernetes.apiserver.server import ApiServer, Config
 from pybernetes.machinery.clock import SystemClock
 from pybernetes.machinery.entropy import SystemEntropy
@@ -49,7 +51,7 @@ async def sample(kind: str, size: int) -> bytes:
     """An object as it is stored, of `size` bytes."""
     clock, entropy = SystemClock(), SystemEntropy()
     store = await EmbeddedStore.open(MemoryLog(), clock=clock, entropy=entropy)
-    api = ApiServer(store, clock=clock, entropy=entropy, config=Config(authorization_modes=("AlwaysAllow",)))
+    api = ApiServer(store, clock=clock, entropy=entropy, config=Config(authorization=Options(of_modes(("AlwaysAllow",)))))
     running = asyncio.create_task(api.run())
     await api.wait_ready()
     base = "/api/v1/namespaces/default"

@@ -30,6 +30,7 @@ async def is_authorized_for_signer(request: AdmissionRequest, verb: str, signer:
 
 class CertificateApproval(AdmissionPlugin):
     name = "CertificateApproval"
+    resources = (CERTIFICATE_SIGNING_REQUESTS,)
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
@@ -45,6 +46,7 @@ class CertificateApproval(AdmissionPlugin):
 
 class CertificateSigning(AdmissionPlugin):
     name = "CertificateSigning"
+    resources = (CERTIFICATE_SIGNING_REQUESTS,)
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
@@ -63,7 +65,7 @@ class CertificateSigning(AdmissionPlugin):
 
 def _updated(request: AdmissionRequest, subresource: str) -> Object | None:
     """The signing request as it was, if this is an update of that subresource."""
-    if request.resource != CERTIFICATE_SIGNING_REQUESTS or request.subresource != subresource:
+    if request.subresource != subresource:
         return None
     return request.old_object if request.operation is Operation.UPDATE else None
 
@@ -72,9 +74,10 @@ class CertificateSubjectRestriction(AdmissionPlugin):
     """Nobody becomes a member of system:masters by a signing request."""
 
     name = "CertificateSubjectRestriction"
+    resources = (CERTIFICATE_SIGNING_REQUESTS,)
 
     async def validate(self, request: AdmissionRequest) -> None:
-        if request.resource != CERTIFICATE_SIGNING_REQUESTS or request.subresource or request.object is None:
+        if request.subresource or request.object is None:
             return
         if request.operation is not Operation.CREATE or request.object["spec"].get("signerName") != CLIENT_SIGNER:
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pybernetes.apiserver.admission.certificates import (
@@ -34,6 +34,7 @@ from pybernetes.apiserver.authorization.interface import Authorizer
 from pybernetes.apiserver.registry.strategy import Reader, Writer
 from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.entropy import Entropy
+from pybernetes.machinery.meta import Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,26 +89,39 @@ PLUGINS: Mapping[str, Callable[[Parts], AdmissionPlugin | None]] = {
 ABSENT = frozenset(("ClusterTrustBundleAttest",))
 
 
+_Phase = Callable[[AdmissionRequest], Awaitable[None]]
+
+
 class Chain:
     def __init__(self, plugins: Sequence[AdmissionPlugin]) -> None:
         self.plugins = tuple(plugins)
-        # Most plugins have one phase only.
-        self._mutating = tuple(plugin.admit for plugin in plugins if type(plugin).admit is not AdmissionPlugin.admit)
-        self._validating = tuple(plugin.validate for plugin in plugins if type(plugin).validate is not AdmissionPlugin.validate)
+        self._phases: dict[Resource, tuple[Sequence[_Phase], Sequence[_Phase]]] = {}
+
+    def _phases_of(self, resource: Resource) -> tuple[Sequence[_Phase], Sequence[_Phase]]:
+        """Whom to ask, mutating and validating: most plugins have one phase, and few kinds that they look at."""
+        found = self._phases.get(resource)
+        if found is None:
+            concerned = [plugin for plugin in self.plugins if plugin.resources is None or resource in plugin.resources]
+            found = self._phases[resource] = (
+                tuple(plugin.admit for plugin in concerned if type(plugin).admit is not AdmissionPlugin.admit),
+                tuple(plugin.validate for plugin in concerned if type(plugin).validate is not AdmissionPlugin.validate),
+            )
+        return found
 
     async def admit(self, request: AdmissionRequest) -> None:
         """Mutating phase, in order; the first refusal (`StatusError`) ends it. A second round if a plugin wants one."""
-        for admit in self._mutating:
+        mutating, _ = self._phases_of(request.resource)
+        for admit in mutating:
             await admit(request)
         reinvocation = request.reinvocation
         if reinvocation is not None and reinvocation.wanted:
             reinvocation.active = True
-            for admit in self._mutating:
+            for admit in mutating:
                 await admit(request)
 
     async def validate(self, request: AdmissionRequest) -> None:
         """Validating phase, on the final object."""
-        for validate in self._validating:
+        for validate in self._phases_of(request.resource)[1]:
             await validate(request)
 
 

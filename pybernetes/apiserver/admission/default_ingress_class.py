@@ -14,13 +14,14 @@ CLASS = "kubernetes.io/ingress.class"  # how it was said before the field
 
 class DefaultIngressClass(AdmissionPlugin):
     name = "DefaultIngressClass"
+    resources = (INGRESSES,)
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
     async def admit(self, request: AdmissionRequest) -> None:
         ingress = request.object
-        if request.resource != INGRESSES or request.subresource or ingress is None:
+        if request.subresource or ingress is None:
             return
         if request.operation is not Operation.CREATE or CLASS in annotations_of(ingress):
             return

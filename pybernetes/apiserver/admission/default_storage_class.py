@@ -15,13 +15,14 @@ CLASS = "volume.beta.kubernetes.io/storage-class"
 
 class DefaultStorageClass(AdmissionPlugin):
     name = "DefaultStorageClass"
+    resources = (PERSISTENT_VOLUME_CLAIMS,)
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
     async def admit(self, request: AdmissionRequest) -> None:
         claim = request.object
-        if request.resource != PERSISTENT_VOLUME_CLAIMS or request.subresource or claim is None:
+        if request.subresource or claim is None:
             return
         # "" is a choice too: no class at all.
         if request.operation is not Operation.CREATE or claim["spec"].get("storageClassName") is not None:

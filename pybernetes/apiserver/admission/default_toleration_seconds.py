@@ -13,10 +13,11 @@ TAINTS = (TAINT_NOT_READY, TAINT_UNREACHABLE)
 
 class DefaultTolerationSeconds(AdmissionPlugin):
     name = "DefaultTolerationSeconds"
+    resources = (PODS,)
 
     async def admit(self, request: AdmissionRequest) -> None:
         pod = request.object
-        if request.resource != PODS or request.subresource or pod is None:
+        if request.subresource or pod is None:
             return
         if request.operation not in (Operation.CREATE, Operation.UPDATE):
             return

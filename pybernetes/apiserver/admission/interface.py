@@ -5,6 +5,7 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/admission-contro
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -55,6 +56,7 @@ class AdmissionPlugin:
     """A plugin overrides what it needs. A refusal is a `StatusError` (usually `errors.forbidden`)."""
 
     name: str = ""
+    resources: Collection[Resource] | None = None  # what it looks at; None: at all of them
 
     async def admit(self, request: AdmissionRequest) -> None:
         """Change the object (mutating phase)."""

@@ -22,6 +22,7 @@ DEFAULTED = "kubernetes.io/limit-ranger"
 
 class LimitRanger(AdmissionPlugin):
     name = "LimitRanger"
+    resources = (PODS, PERSISTENT_VOLUME_CLAIMS)
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

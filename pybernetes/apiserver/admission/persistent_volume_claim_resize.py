@@ -12,13 +12,14 @@ from pybernetes.machinery.resources import PERSISTENT_VOLUME_CLAIMS, STORAGE_CLA
 
 class PersistentVolumeClaimResize(AdmissionPlugin):
     name = "PersistentVolumeClaimResize"
+    resources = (PERSISTENT_VOLUME_CLAIMS,)
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
     async def validate(self, request: AdmissionRequest) -> None:
         claim, old = request.object, request.old_object
-        if request.resource != PERSISTENT_VOLUME_CLAIMS or request.subresource or claim is None or old is None:
+        if request.subresource or claim is None or old is None:
             return
         if request.operation is not Operation.UPDATE or _size(claim) <= _size(old):
             return

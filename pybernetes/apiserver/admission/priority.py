@@ -16,6 +16,7 @@ PREEMPT = "PreemptLowerPriority"
 
 class Priority(AdmissionPlugin):
     name = "Priority"
+    resources = (PODS, PRIORITY_CLASSES)
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

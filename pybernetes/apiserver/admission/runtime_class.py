@@ -15,6 +15,7 @@ from pybernetes.machinery.resources import PODS, RUNTIME_CLASSES
 
 class RuntimeClass(AdmissionPlugin):
     name = "RuntimeClass"
+    resources = (PODS,)
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -54,7 +55,7 @@ class RuntimeClass(AdmissionPlugin):
 
 
 def _is_new_pod(request: AdmissionRequest) -> bool:
-    return request.resource == PODS and not request.subresource and request.operation is Operation.CREATE
+    return not request.subresource and request.operation is Operation.CREATE
 
 
 def _schedule(request: AdmissionRequest, spec: Object, scheduling: Object) -> None:

@@ -29,6 +29,7 @@ DEFAULT_RETRY_S = 0.1
 
 class ServiceAccount(AdmissionPlugin):
     name = "ServiceAccount"
+    resources = (PODS,)
 
     def __init__(self, reader: Reader, clock: Clock, entropy: Entropy) -> None:
         self._reader = reader
@@ -76,7 +77,7 @@ class ServiceAccount(AdmissionPlugin):
 
 
 def _is_new_pod(request: AdmissionRequest) -> bool:
-    return request.resource == PODS and not request.subresource and request.operation is Operation.CREATE
+    return not request.subresource and request.operation is Operation.CREATE
 
 
 def _mounts_token(spec: Object, account: Object) -> bool:

@@ -14,6 +14,7 @@ FINALIZERS = {
 
 class StorageObjectInUseProtection(AdmissionPlugin):
     name = "StorageObjectInUseProtection"
+    resources = FINALIZERS.keys()
 
     async def admit(self, request: AdmissionRequest) -> None:
         finalizer = FINALIZERS.get(request.resource)

@@ -11,10 +11,11 @@ NOT_READY = {"effect": NO_SCHEDULE, "key": TAINT_NOT_READY}
 
 class TaintNodesByCondition(AdmissionPlugin):
     name = "TaintNodesByCondition"
+    resources = (NODES,)
 
     async def admit(self, request: AdmissionRequest) -> None:
         node = request.object
-        if request.resource != NODES or request.subresource or request.operation is not Operation.CREATE or node is None:
+        if request.subresource or request.operation is not Operation.CREATE or node is None:
             return
         spec = node.setdefault("spec", {})
         taints = spec.get("taints") or []
