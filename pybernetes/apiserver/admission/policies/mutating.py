@@ -97,7 +97,7 @@ async def _follow(
             why = str(error)
             problems.append(Problem(policy, binding, why, "Invalid"))
         finally:
-            kind = error_type(why, failed=bool(why))
+            kind = error_type(why)
             tools.metrics.observe((policy.name, binding.name, kind), tools.clock.monotonic() - started)
     rounds.done(key, changed=changed, reinvocable=policy.reinvocable)
     return problems

@@ -84,7 +84,7 @@ async def _hear(
 def _act(decision: Decision, index: int, found: Invocation, request: AdmissionRequest, tools: Tools) -> bool:
     """Do what the binding wants done with a decision. Whether the request is denied."""
     policy, binding = found.policy, found.binding
-    kind = error_type(decision.message, failed=decision.failed)
+    kind = error_type(decision.message)
 
     def count(action: str) -> None:
         tools.metrics.observe((policy.name, binding.name, kind, action), decision.seconds)
@@ -114,7 +114,7 @@ def _annotate(annotation: Annotation, found: Invocation, annotations: dict[str, 
     """What several bindings or parameters give under one key goes there together."""
     policy, binding = found.policy, found.binding
     if annotation.error:
-        kind = error_type(annotation.error, failed=True)
+        kind = error_type(annotation.error)
         tools.metrics.observe((policy.name, binding.name, kind, "deny"), annotation.seconds)
         return Denial(policy, binding, annotation.error)
     value = annotation.value.encode()[:ANNOTATION_LENGTH_MAX].decode(errors="ignore")
