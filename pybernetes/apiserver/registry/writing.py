@@ -48,7 +48,7 @@ class View:
 
 # (call, verb): raises `Forbidden` unless the user may do that, too, to what the request names.
 Authorize = Callable[[Call, str], Awaitable[None]]
-# (kind, new, old, user): raises `Forbidden` where a role or binding would grant more than the user holds.
+# (kind, new, old, user): raises `StatusError` where a role, a policy or a binding would give more than the user has.
 CheckGrant = Callable[[Kind, Object, Object | None, User], Awaitable[None]]
 
 

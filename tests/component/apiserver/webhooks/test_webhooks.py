@@ -277,6 +277,27 @@ async def test_conditions_decide_whether_a_hook_is_asked(server: Any, hooks: Any
     assert [asked["name"] for asked in hooks.of("/look")] == ["b"]
 
 
+async def test_conditions_may_ask_what_the_user_is_allowed_to_do(server: Any, hooks: Any, configure: Any) -> None:
+    """The example of the documentation: who may break the glass is not held up by the hook."""
+    hooks.answers["/look"] = lambda _: ALLOW
+    check = "authorizer.group('admissionregistration.k8s.io').resource('validatingwebhookconfigurations').name('test')"
+    conditions = [{"name": "breakglass", "expression": f"!{check}.check('breakglass').allowed()"}]
+    await configure("Validating", hooks.webhook("/look", matchConditions=conditions))
+    await server.ask("POST", MAPS, config_map("admins"))
+    assert hooks.of("/look") == []
+    role = {"metadata": {"name": "maps"}, "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]}]}
+    await server.ask("POST", "/apis/rbac.authorization.k8s.io/v1/clusterroles", role)
+    binding = {
+        "metadata": {"name": "maps"},
+        "roleRef": {"kind": "ClusterRole", "name": "maps", "apiGroup": "rbac.authorization.k8s.io"},
+        "subjects": [{"kind": "User", "name": "nobody", "apiGroup": "rbac.authorization.k8s.io"}],
+    }
+    await server.ask("POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding)
+    answer = await server.send("POST", MAPS, config_map("others"), authorization="Bearer nobody")
+    assert answer.status == 201
+    assert [asked["name"] for asked in hooks.of("/look")] == ["others"]
+
+
 async def test_conditions_that_fail_refuse_or_leave_the_hook_out(server: Any, hooks: Any, configure: Any) -> None:
     hooks.answers["/look"] = lambda _: ALLOW
     conditions = [{"name": "c", "expression": "object.data.none == 'x'"}]
