@@ -22,8 +22,10 @@ from pybernetes.apiserver.server import ApiServer, Config
 from pybernetes.apiserver.storage import encrypted, open_encryption, open_store
 from pybernetes.machinery.clock import Clock, SystemClock
 from pybernetes.machinery.entropy import SystemEntropy
+from pybernetes.machinery.http.connections import STREAMS_MAX
 from pybernetes.machinery.http.server import Server
 from pybernetes.machinery.http.tls import server_context
+from pybernetes.machinery.http.tls_settings import parse_named_certificate, settings_of
 from pybernetes.machinery.log import logger
 
 log = logger("apiserver")
@@ -42,10 +44,15 @@ async def run(options: Options) -> None:
             wanted = replace(wanted, checks=encryption.checks, registries=(encryption.metrics.registry,))
         api = ApiServer(store, clock=clock, entropy=entropy, config=wanted)
         handle = cors.allowing(options.cors_allowed_origins, api.handle)
-        http = Server(handle, clock=clock, body_limit=options.max_request_bytes)
+        streams_max = options.http2_max_streams_per_connection or STREAMS_MAX
+        http = Server(handle, clock=clock, body_limit=options.max_request_bytes, streams_max=streams_max)
         authorities = (files.client_ca, files.front_proxy.requestheader_client_ca_file)
-        context = server_context(files.certificate, files.key, *authorities)
-        await http.start(options.bind_address, options.secure_port, context)
+        context = server_context(
+            files.certificate, files.key, *authorities,
+            named=[parse_named_certificate(text) for text in options.tls_sni_cert_key],
+            settings=settings_of(options.tls_min_version, options.tls_cipher_suites),
+        )  # fmt: skip
+        await http.start(options.bind_address, options.secure_port, context, shared=options.permit_port_sharing)
         log.info("Serving", address=f"{options.bind_address}:{http.port}")
         try:
             async with asyncio.TaskGroup() as group:

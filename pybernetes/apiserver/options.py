@@ -23,6 +23,12 @@ class Options:
     encryption_provider_config_automatic_reload: bool = False
     tls_cert_file: str = ""
     tls_private_key_file: str = ""
+    tls_sni_cert_key: tuple[str, ...] = ()  # CERT,KEY[:NAME,…]
+    tls_min_version: str = ""
+    tls_cipher_suites: tuple[str, ...] = ()
+    http2_max_streams_per_connection: int = 0  # 0: the usual number
+    permit_port_sharing: bool = False
+    permit_address_sharing: bool = False
     client_ca_file: str = ""
     anonymous_auth: bool | None = None  # not given: True, or as the authentication configuration says
     token_auth_file: str = ""

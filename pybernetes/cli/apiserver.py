@@ -73,6 +73,31 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str | 
 )  # fmt: skip
 @click.option("--tls-cert-file", default="", help="Serving certificate; made in the data directory if not given.")
 @click.option("--tls-private-key-file", default="", help="Its key.")
+@click.option(
+    "--tls-sni-cert-key", multiple=True, help="A certificate for certain server names: CERT,KEY or CERT,KEY:NAME,…; repeatable."
+)
+@click.option("--tls-min-version", default="", help="VersionTLS10 to VersionTLS13; default: VersionTLS12.")
+@click.option(
+    "--tls-cipher-suites", default="", callback=_list, help="Those of TLS 1.2 by their names in Go; default: OpenSSL's."
+)
+@click.option(
+    "--http2-max-streams-per-connection",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Requests of a connection at once; default: 250.",
+)
+@click.option(
+    "--permit-port-sharing",
+    type=bool,
+    default=False,
+    is_flag=False,
+    flag_value=True,
+    help="Let others listen on our port, too.",
+)
+@click.option(
+    "--permit-address-sharing", type=bool, default=False, is_flag=False, flag_value=True,
+    help="Listen though connections of before linger: this is always so.",
+)  # fmt: skip
 @click.option("--client-ca-file", default="", help="Client certificates signed by these authorities are identities.")
 @click.option("--anonymous-auth", type=bool, default=None, help="Let requests without credential be anonymous; default: true.")
 @click.option("--token-auth-file", default="", help="Static tokens: CSV of token,user,uid,groups.")

@@ -202,6 +202,8 @@ class Access:
             return None
         import ssl
 
+        from pybernetes.machinery.http.tls import load_certificate
+
         ca = _data(self.cluster, "certificate-authority")
         try:
             context = ssl.create_default_context(cadata=ca.decode() if ca else None)
@@ -212,7 +214,7 @@ class Access:
             context.verify_flags &= ~ssl.VERIFY_X509_STRICT
             certificate, key = _data(self.user, "client-certificate"), _data(self.user, "client-key")
             if certificate:
-                _load_certificate(context, certificate, key)
+                load_certificate(context, certificate, key)
         except (ssl.SSLError, UnicodeDecodeError) as error:
             raise ConfigError(f"unable to use the certificates of the kubeconfig: {error}") from error
         return context
@@ -278,15 +280,6 @@ def _data(entry: Object, name: str) -> bytes:
     except OSError as error:
         raise ConfigError(f"unable to read {name} {entry[name]}: {(error.strerror or str(error)).lower()}") from error
     return b""
-
-
-def _load_certificate(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-    """`load_cert_chain` takes paths only; a memory file keeps the key off the disk."""
-    descriptor = os.memfd_create("client-certificate", os.MFD_CLOEXEC)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(certificate + b"\n" + key)
-        file.flush()
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
 
 
 class _TokenFile:

@@ -6,8 +6,6 @@ Source: https://kubernetes.io/docs/tasks/extend-kubernetes/configure-aggregation
 
 from __future__ import annotations
 
-import os
-import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -42,17 +40,6 @@ class FrontProxy:
     requestheader_group_headers: tuple[str, ...] = (GROUP,)
     requestheader_extra_headers_prefix: tuple[str, ...] = (EXTRA_PREFIX,)
     client_ca_file: str = ""
-
-    def stamp(self) -> int:
-        """Changes when the client certificate is renewed."""
-        if not self.proxy_client_cert_file:
-            return 0
-        return os.stat(self.proxy_client_cert_file).st_mtime_ns
-
-    def present_to(self, context: ssl.SSLContext) -> None:
-        """Make a TLS context show our certificate. Raises OSError, `ssl.SSLError`."""
-        if self.proxy_client_cert_file:
-            context.load_cert_chain(self.proxy_client_cert_file, self.proxy_client_key_file)
 
     def published(self) -> Mapping[str, str]:
         """The ConfigMap's data. Raises OSError for files that cannot be read."""

@@ -13,6 +13,8 @@ from pybernetes.apiserver.aggregation.service_resolver import ServiceResolver
 from pybernetes.apiserver.registry.strategy import Reader
 from pybernetes.client.http import HttpTransport
 from pybernetes.machinery.clock import Clock
+from pybernetes.machinery.files import FollowedFiles
+from pybernetes.machinery.http.tls import certificate_files, load_certificate
 from pybernetes.machinery.meta import Object
 from pybernetes.machinery.resources import API_SERVICES
 
@@ -29,7 +31,9 @@ class RemoteServices:
     def __init__(self, reader: Reader, resolver: ServiceResolver, front_proxy: FrontProxy, clock: Clock) -> None:
         self._reader = reader
         self._resolver = resolver
-        self._front_proxy = front_proxy
+        self._certificate: FollowedFiles | None = None
+        if front_proxy.proxy_client_cert_file:
+            self._certificate = certificate_files(front_proxy.proxy_client_cert_file, front_proxy.proxy_client_key_file)
         self._clock = clock
         self._generation = -1
         self._by_version: dict[tuple[str, str], Object] = {}
@@ -59,7 +63,7 @@ class RemoteServices:
         ca_bundle, insecure = spec.get("caBundle") or "", bool(spec.get("insecureSkipTLSVerify"))
         base_url = self.base_url(service)
         try:
-            key = (base_url, name, ca_bundle, insecure, self._front_proxy.stamp())
+            key = (base_url, name, ca_bundle, insecure, self._certificate.look() if self._certificate else 0)
             known = self._transports.get(key)
             if known is not None:
                 self._transports.move_to_end(key)
@@ -82,7 +86,8 @@ class RemoteServices:
             context.load_verify_locations(cadata=base64.b64decode(ca_bundle).decode("ascii"))
         else:
             context.load_default_certs()
-        self._front_proxy.present_to(context)
+        if self._certificate is not None:
+            load_certificate(context, *self._certificate.content)
         return context
 
     async def close(self) -> None:

@@ -17,6 +17,7 @@ HEAD_TIMEOUT_S: Final = 32.0  # upstream's ReadHeaderTimeout
 BODY_TIMEOUT_S: Final = 60.0
 IDLE_TIMEOUT_S: Final = 90.0  # upstream's IdleTimeout
 WRITE_TIMEOUT_S: Final = 120.0  # how long a client may take nothing of what it asked for
+STREAMS_MAX: Final = 250  # of an HTTP/2 connection at once: what --http2-max-streams-per-connection=0 means
 NEVER: Final = float("inf")
 
 
@@ -25,6 +26,7 @@ class Owner(Protocol):
 
     handler: Handler
     body_limit: int
+    streams_max: int  # of one connection, at once
     stopping: bool
 
     def date(self) -> str:

@@ -1,11 +1,11 @@
 """HTTP/2, one connection (RFC 9113): an `asyncio.Protocol` cuts frames, one task per stream serves its request.
 
 Flow control, towards us: a stream starts with the protocol's default window, 64 KiB, and few streams at a time are granted the
-rest of a large body, in their order. So a connection's bodies are bounded (`STREAMS_MAX` × 64 KiB + `LARGE_BODIES_MAX` × body
+rest of a large body, in their order. So a connection's bodies are bounded (`streams_max` × 64 KiB + `LARGE_BODIES_MAX` × body
 limit) and no two of them can block each other; the window of the connection itself never closes. Towards the client: a task
 that finds a window or the socket's buffer full waits until all of them are open, and streams with much to send take turns.
 
-What floods cost: at most `STREAMS_MAX` handlers run for a connection, those of streams that the client has reset included (else
+What floods cost: at most `streams_max` handlers run for a connection, those of streams that the client has reset included (else
 a reset would make room for another one at once: "rapid reset", CVE-2023-44487). Frames that make us work and bring nothing
 (resets, pings, settings, empty frames) draw on an allowance that fills up slowly; header blocks are bounded in size and in
 frames. Who overdraws is sent away with ENHANCE_YOUR_CALM. Nothing is pushed, priorities are ignored (RFC 9113, section 5.3).
@@ -28,6 +28,7 @@ from pybernetes.machinery.http.connections import (
     HEAD_TIMEOUT_S,
     IDLE_TIMEOUT_S,
     NEVER,
+    STREAMS_MAX,
     WRITE_TIMEOUT_S,
     Owner,
     answer,
@@ -40,9 +41,8 @@ from pybernetes.machinery.log import logger
 
 log = logger("http")
 
-STREAMS_MAX: Final = 250  # upstream's --http2-max-streams-per-connection
 LARGE_BODIES_MAX: Final = 4  # bodies over 64 KiB received at once
-CONNECTION_WINDOW: Final = 64 * 1024 * 1024
+CONNECTION_WINDOW: Final = 64 * 1024 * 1024  # for as many streams as are usual
 BLOCK_FRAMES_MAX: Final = 64  # HEADERS and CONTINUATIONs of one header block
 ALLOWANCE: Final = 2000  # of frames that bring nothing, filled up again at
 ALLOWANCE_PER_S: Final = 200
@@ -70,6 +70,7 @@ class Http2Connection(asyncio.Protocol):
         self._block: list[bytes] = []  # of the header block that is under way, on `_block_of`
         self._block_of: Frame | None = None
         self._block_size = 0
+        self._own_window = CONNECTION_WINDOW  # what we take
         self._window = frames.WINDOW_DEFAULT  # what the client takes, all streams together
         self._initial_window = frames.WINDOW_DEFAULT
         self._frame_size = frames.FRAME_SIZE_MAX  # of what the client takes
@@ -103,10 +104,13 @@ class Http2Connection(asyncio.Protocol):
         self._allowance_at = now = self._server.monotonic()
         self._deadline = now + HEAD_TIMEOUT_S
         self._server.added(self)
+        more_streams = max(0, self._server.streams_max - STREAMS_MAX)
+        self._own_window = min(frames.WINDOW_MAX, CONNECTION_WINDOW + 2 * frames.WINDOW_DEFAULT * more_streams)
         ours = frames.settings(
-            (frames.SETTINGS_MAX_CONCURRENT_STREAMS, STREAMS_MAX), (frames.SETTINGS_MAX_HEADER_LIST_SIZE, HEAD_LIMIT_BYTES)
+            (frames.SETTINGS_MAX_CONCURRENT_STREAMS, self._server.streams_max),
+            (frames.SETTINGS_MAX_HEADER_LIST_SIZE, HEAD_LIMIT_BYTES),
         )
-        self._write(ours + frames.window_update(0, CONNECTION_WINDOW - frames.WINDOW_DEFAULT))
+        self._write(ours + frames.window_update(0, self._own_window - frames.WINDOW_DEFAULT))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
@@ -282,7 +286,7 @@ class Http2Connection(asyncio.Protocol):
             self._heads.skip(block)
             return  # over the number that GOAWAY has named: the client asks again elsewhere
         head = self._heads.read(block)
-        if len(self._tasks) >= STREAMS_MAX or len(self._streams) >= STREAMS_MAX:
+        if max(len(self._tasks), len(self._streams)) >= self._server.streams_max:
             raise StreamFailure(Code.REFUSED_STREAM, "too many streams")
         whole = bool(frame.flags & END_STREAM)
         stream = Stream(stream_id, head, self._initial_window, NEVER if whole else self._server.monotonic() + BODY_TIMEOUT_S)
@@ -299,7 +303,7 @@ class Http2Connection(asyncio.Protocol):
         data = frames.unpadded(frame)
         self._check_not_idle(stream_id)
         self._owed += size
-        if self._owed >= CONNECTION_WINDOW // 2:
+        if self._owed >= self._own_window // 2:
             self._write(frames.window_update(0, self._owed))
             self._owed = 0
         if not data and not frame.flags & END_STREAM:

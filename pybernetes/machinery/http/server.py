@@ -14,7 +14,7 @@ from email.utils import format_datetime
 from typing import cast
 
 from pybernetes.machinery.clock import Clock
-from pybernetes.machinery.http.connections import BODY_LIMIT_BYTES, HEAD_LIMIT_BYTES, Connection
+from pybernetes.machinery.http.connections import BODY_LIMIT_BYTES, HEAD_LIMIT_BYTES, STREAMS_MAX, Connection
 from pybernetes.machinery.http.http1 import Http1Connection
 from pybernetes.machinery.http.messages import Handler
 
@@ -26,12 +26,16 @@ SWEEP_PERIOD_S = 5.0
 class Server:
     """Serves `handler` on as many sockets as `start` is called for.
 
-    `body_limit` bytes bound every request's body. A handler that raises is answered with 500; it should not.
+    `body_limit` bytes bound every request's body, `streams_max` an HTTP/2 connection's requests at once. A handler that raises
+    is answered with 500; it should not.
     """
 
-    def __init__(self, handler: Handler, *, clock: Clock, body_limit: int = BODY_LIMIT_BYTES) -> None:
+    def __init__(
+        self, handler: Handler, *, clock: Clock, body_limit: int = BODY_LIMIT_BYTES, streams_max: int = STREAMS_MAX
+    ) -> None:
         self.handler = handler
         self.body_limit = body_limit
+        self.streams_max = streams_max
         self.port = 0  # of the socket started first
         self.stopping = False
         self._clock = clock
@@ -41,11 +45,15 @@ class Server:
         self._date = ""
         self._date_until = 0.0
 
-    async def start(self, host: str, port: int, ssl_context: ssl.SSLContext | None = None) -> None:
-        """Listen. Port 0 takes a free one, then told by `port`. Raises OSError (address in use, say)."""
+    async def start(self, host: str, port: int, ssl_context: ssl.SSLContext | None = None, *, shared: bool = False) -> None:
+        """Listen. Port 0 takes a free one, then told by `port`; a `shared` one other processes may listen on, too.
+
+        Raises OSError (address in use, say).
+        """
         loop = asyncio.get_running_loop()
         server = await loop.create_server(
             lambda: _Arriving(self, loop), host, port, ssl=ssl_context, backlog=1024, reuse_address=True,
+            reuse_port=shared,
             ssl_handshake_timeout=10.0 if ssl_context else None,
         )  # fmt: skip
         self._servers.append(server)

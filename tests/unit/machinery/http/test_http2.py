@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pybernetes.machinery.http import connections, frames, http2
+from pybernetes.machinery.http.connections import STREAMS_MAX
 from pybernetes.machinery.http.frames import Code
 from pybernetes.machinery.http.messages import Request, Response
 
@@ -20,9 +21,10 @@ WHOLE = frames.END_STREAM | frames.END_HEADERS
 
 
 class Owner:
-    def __init__(self, handler: Any, body_limit: int = 300_000) -> None:
+    def __init__(self, handler: Any, body_limit: int = 300_000, streams_max: int = STREAMS_MAX) -> None:
         self.handler = handler
         self.body_limit = body_limit
+        self.streams_max = streams_max
         self.stopping = False
         self.now = 0.0
 
@@ -295,17 +297,18 @@ async def test_an_orderly_stop_ends_streams_and_waits_for_answers() -> None:
     assert peer.body(3) == b"done" and peer.closed and not peer.of(5, frames.HEADERS)
 
 
-async def test_more_streams_than_allowed_are_refused() -> None:
+@pytest.mark.parametrize("allowed", [3, STREAMS_MAX, 300])
+async def test_more_streams_than_allowed_are_refused(allowed: int) -> None:
     async def handler(_: Request) -> Response:
         await asyncio.sleep(60)
         raise AssertionError
 
-    peer = Peer(handler)
-    for number in range(http2.STREAMS_MAX + 1):
+    peer = Peer(handler, streams_max=allowed)
+    for number in range(allowed + 1):
         peer.request(2 * number + 1)
     await peer.settle()
-    assert peer.reset(2 * http2.STREAMS_MAX + 1) == Code.REFUSED_STREAM
-    assert peer.reset(2 * http2.STREAMS_MAX - 1) is None
+    assert peer.reset(2 * allowed + 1) == Code.REFUSED_STREAM
+    assert peer.reset(2 * allowed - 1) is None
     peer.connection.abort()
 
 
@@ -327,7 +330,7 @@ async def test_handlers_of_streams_that_were_reset_count_until_they_finish() -> 
         peer.feed(frames.rst_stream(2 * number + 1, Code.CANCEL))
         if number % 50 == 0:
             await peer.settle()
-    assert most <= http2.STREAMS_MAX
+    assert most <= STREAMS_MAX
     assert peer.goaway() == Code.ENHANCE_YOUR_CALM and peer.closed
     peer.connection.abort()
 
@@ -447,9 +450,9 @@ def test_no_sequence_of_frames_crashes_a_connection_or_fills_memory(sequence: li
             peer.feed(data)
             await asyncio.sleep(0)
             held = sum(len(stream.body) for stream in connection._streams.values())
-            assert held <= http2.STREAMS_MAX * frames.WINDOW_DEFAULT + http2.LARGE_BODIES_MAX * peer.owner.body_limit
-            assert len(connection._streams) <= http2.STREAMS_MAX
-            assert len(connection._tasks) <= http2.STREAMS_MAX
+            assert held <= STREAMS_MAX * frames.WINDOW_DEFAULT + http2.LARGE_BODIES_MAX * peer.owner.body_limit
+            assert len(connection._streams) <= STREAMS_MAX
+            assert len(connection._tasks) <= STREAMS_MAX
         if peer.goaway() is not None:
             assert peer.closed
         connection.connection_lost(None)
