@@ -17,9 +17,10 @@ from pybernetes.apiserver.authorization.interface import Decision, Rules, Verdic
 from pybernetes.apiserver.authorization.rules import compiled
 from pybernetes.apiserver.bootstrap.objects import cluster_role_rules
 from pybernetes.apiserver.registry.strategy import Reader
+from pybernetes.machinery import fields
+from pybernetes.machinery.errors import BadRequest
 from pybernetes.machinery.meta import Object, name_of
 from pybernetes.machinery.resources import (
-    NODES,
     PERSISTENT_VOLUME_CLAIMS,
     PERSISTENT_VOLUMES,
     PODS,
@@ -30,6 +31,7 @@ from pybernetes.machinery.resources import (
 NODES_GROUP = "system:nodes"
 NODE_PREFIX = "system:node:"
 NODE_LEASES = "kube-node-lease"
+MIRROR_POD = "kubernetes.io/config.mirror"
 REMEMBERED_MAX = 65_536
 
 ALLOW = Verdict(Decision.ALLOW)
@@ -205,8 +207,6 @@ class NodeAuthorizer:
             return resource_slice is not None and resource_slice["spec"].get("nodeName") == node
         if self._mentioned(node, plural, namespace, name):
             return True
-        if plural == "configmaps":
-            return self._configures(node, namespace, name)
         return plural == "secrets" and self._secret_of_volume(node, namespace, name)
 
     def _mentioned(self, node: str, plural: str, namespace: str, name: str) -> bool:
@@ -231,24 +231,15 @@ class NodeAuthorizer:
         return pod if pod is not None and pod["spec"].get("nodeName") == node else None
 
     def _volume_used(self, node: str, volume: Object) -> bool:
+        # The volume's word counts, as upstream has it: a kubelet may be there before the claim says so, too.
         claim = volume["spec"].get("claimRef")
-        if not claim:
-            return False
-        bound = self._reader.get(PERSISTENT_VOLUME_CLAIMS, claim["namespace"], claim["name"])
-        if bound is None or bound["spec"].get("volumeName") != name_of(volume):
-            return False
-        return self._mentioned(node, PERSISTENT_VOLUME_CLAIMS.plural, claim["namespace"], claim["name"])
+        return bool(claim) and self._mentioned(node, PERSISTENT_VOLUME_CLAIMS.plural, claim["namespace"], claim["name"])
 
     def _secret_of_volume(self, node: str, namespace: str, name: str) -> bool:
         return any(
             (namespace, name) in volume_secrets(volume) and self._volume_used(node, volume)
             for volume in self._reader.list(PERSISTENT_VOLUMES)
         )
-
-    def _configures(self, node: str, namespace: str, name: str) -> bool:
-        found = self._reader.get(NODES, "", node)
-        source = ((found or {}).get("spec", {}).get("configSource") or {}).get("configMap") or {}
-        return source.get("namespace") == namespace and source.get("name") == name
 
 
 _POD_WRITES = {
@@ -257,7 +248,12 @@ _POD_WRITES = {
 
 
 def references(pod: Object) -> frozenset[Reference]:
-    """All that the pod refers to by name, in its own namespace."""
+    """All that the pod refers to by name, in its own namespace; nothing for a mirror pod.
+
+    Those are made by their node, which must not be able to grant itself anything by what it writes into them.
+    """
+    if MIRROR_POD in (pod["metadata"].get("annotations") or {}):
+        return frozenset()
     return frozenset(_references(pod))
 
 
@@ -331,8 +327,12 @@ def volume_secrets(volume: Object) -> Iterator[tuple[str, str]]:
 
 
 def _selects(field_selector: str, field: str, value: str) -> bool:
-    """Does the raw selector demand `field` to be `value` (whatever else it demands)?"""
-    return any(term in (f"{field}={value}", f"{field}=={value}") for term in field_selector.split(","))
+    """Does the raw selector demand `field` to be `value` (whatever else it demands)? What does not parse demands nothing."""
+    try:
+        demanded = fields.parse(field_selector).requirements
+    except BadRequest:
+        return False
+    return fields.Requirement(field, "=", value) in demanded
 
 
 def _no(reason: str) -> Verdict:

@@ -35,6 +35,7 @@ class Grant:
     """A binding, seen from one of its subjects."""
 
     role: Role
+    binding: str
     reason: str
 
 
@@ -76,7 +77,7 @@ def build_index(reader: Reader) -> Index:
         for subject in binding.get("subjects") or ():
             key, shown = _subject(subject, namespace)
             reason = f'RBAC: allowed by {bound} of {reference["kind"]} "{reference["name"]}" to {shown}'
-            scope.setdefault(key, []).append(Grant(found, reason))
+            scope.setdefault(key, []).append(Grant(found, bound, reason))
     return Index({
         namespace: {key: tuple(found) for key, found in subjects.items()} for namespace, subjects in grants.items()
     })  # fmt: skip
@@ -151,11 +152,12 @@ class RBAC:
 
 
 def _grants(index: Index, user: User, namespace: str) -> Iterator[Grant]:
+    """Each binding once, however many of its subjects the user is."""
     keys = (f"u:{user.name}", *(f"g:{group}" for group in user.groups))
     for scope in ("", namespace) if namespace else ("",):
         subjects = index.grants.get(scope, {})
-        for key in keys:
-            yield from subjects.get(key, ())
+        found = {grant.binding: grant for key in reversed(keys) for grant in reversed(subjects.get(key, ()))}
+        yield from reversed(found.values())
 
 
 def _missing(grants: Sequence[Grant]) -> str:

@@ -52,7 +52,7 @@ def compiled(rule: Object) -> Rule:
         resources=frozenset(rule.get("resources") or ()),
         names=frozenset(rule.get("resourceNames") or ()),
         urls=frozenset(urls),
-        url_prefixes=tuple(url[:-1] for url in urls if url.endswith(ALL)),
+        url_prefixes=tuple(url.rstrip(ALL) for url in urls if url.endswith(ALL)),
     )
 
 

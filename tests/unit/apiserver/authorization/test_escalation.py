@@ -5,7 +5,7 @@ import pytest
 from pybernetes.apiserver.attributes import User
 from pybernetes.apiserver.authorization.escalation import check_write
 from pybernetes.machinery import errors
-from pybernetes.machinery.resources import CLUSTER_ROLES, ROLE_BINDINGS, ROLES
+from pybernetes.machinery.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
 
 GROUP = "rbac.authorization.k8s.io"
 JOE = User("joe", groups=("system:authenticated",))
@@ -61,16 +61,37 @@ async def test_the_verb_escalate_and_system_masters_are_above_that(check, cluste
     await check(ROLES, more)
 
 
-async def test_an_update_that_leaves_the_rules_alone_passes(check):
+async def test_the_verb_escalate_by_name_is_for_roles_that_are_there(check, cluster):
+    cluster.put(ROLES, role("r", [rule("roles", "escalate", group=GROUP, names=["no"])]))
+    more = role("no", [rule("secrets", "get")])
+    with pytest.raises(errors.Forbidden):
+        await check(ROLES, more)
+    await check(ROLES, more, role("no", []))
+
+
+async def test_only_the_garbage_collectors_fields_may_be_changed_without_holding_the_rules(check):
+    for resource, old in ((ROLES, role("no", [rule("secrets", "get")])), (ROLE_BINDINGS, binding("no", "big"))):
+        disowned = {**old, "metadata": {**old["metadata"], "ownerReferences": [], "finalizers": [], "resourceVersion": "7"}}
+        await check(resource, disowned, old)
     old = role("no", [rule("secrets", "get")])
     labelled = {**old, "metadata": {**old["metadata"], "labels": {"a": "b"}}}
-    await check(ROLES, labelled, old)
+    with pytest.raises(errors.Forbidden, match="not currently held"):
+        await check(ROLES, labelled, old)
 
 
-async def test_an_aggregated_role_may_gather_anything_so_it_takes_all_rights(check):
-    gathering = {**role("g", [], namespace=""), "aggregationRule": {"clusterRoleSelectors": []}}
-    with pytest.raises(errors.Forbidden, match=r'NonResourceURLs:\["\*"\]'):
-        await check(CLUSTER_ROLES, gathering)
+GATHERING = {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}
+
+
+async def test_an_aggregated_role_may_gather_anything_so_it_takes_all_rights(check, cluster):
+    plain = role("g", [], namespace="")
+    gathering = {**plain, "aggregationRule": GATHERING}
+    for obj, old in ((gathering, None), (gathering, plain), (plain, gathering)):
+        with pytest.raises(errors.Forbidden, match="must have cluster-admin privileges to use the aggregationRule"):
+            await check(CLUSTER_ROLES, obj, old)
+    cluster.put(CLUSTER_ROLES, role("all", [rule("*", "*", group="*"), {"nonResourceURLs": ["*"], "verbs": ["*"]}], ""))
+    everywhere = binding("everywhere", "all", kind="ClusterRole", who="joe")
+    cluster.put(CLUSTER_ROLE_BINDINGS, {**everywhere, "metadata": {"name": "everywhere"}})
+    await check(CLUSTER_ROLES, gathering)
 
 
 async def test_a_binding_counts_as_what_its_role_grants(check, cluster):

@@ -77,6 +77,21 @@ async def test_what_the_pods_of_a_node_refer_to_is_the_nodes_alone(authorizer, a
     assert verdict.reason == "no relationship found between node 'b' and this object"
 
 
+async def test_a_pod_that_its_node_made_up_grants_nothing_but_itself(cluster):
+    mirror = {**POD["metadata"], "annotations": {"kubernetes.io/config.mirror": "x"}}
+    cluster.put(PODS, {**POD, "metadata": mirror})
+    authorizer = NodeAuthorizer(cluster)
+    assert (await authorizer.authorize(NODE, info("get", "pods", "p"))).decision is Decision.ALLOW
+    for asked in (info("get", "secrets", "mounted"), info("create", "serviceaccounts", "bot", subresource="token")):
+        assert (await authorizer.authorize(NODE, asked)).decision is Decision.NO_OPINION
+
+
+async def test_a_selector_must_be_one_to_narrow_a_list(authorizer):
+    for fields, allowed in (("spec.nodeName==a,status.phase=Running", True), ("nonsense,spec.nodeName=a", False)):
+        verdict = await authorizer.authorize(NODE, info("list", "pods", namespace="", fields=fields))
+        assert (verdict.decision is Decision.ALLOW) is allowed
+
+
 async def test_a_relation_ends_with_the_pod(authorizer, cluster):
     asked = info("get", "secrets", "mounted")
     assert (await authorizer.authorize(NODE, asked)).decision is Decision.ALLOW

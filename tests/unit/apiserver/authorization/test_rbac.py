@@ -163,3 +163,15 @@ def test_who_holds_what_covers_a_rule_may_do_what_the_rule_allows(held, granted,
         one = compiled(granted)
         if one.allows_kind(asked) and one.allows_name(name):
             assert any(mine.allows_kind(asked) and mine.allows_name(name) for mine in map(compiled, held))
+
+
+async def test_a_binding_to_a_user_and_their_group_counts_once(rbac, cluster):
+    cluster.put(ROLE_BINDINGS, binding("b", "r", JOE, {"kind": "Group", "apiGroup": GROUP, "name": "cooks"}))
+    assert rbac.rules_for(User("joe", groups=("cooks",)), "ns").rules == [rule()]
+
+
+async def test_a_url_may_end_in_more_stars_than_it_needs(cluster, authorizing):
+    anywhere = {"verbs": ["get"], "nonResourceURLs": ["/logs/**"]}
+    cluster.put(CLUSTER_ROLES, {"metadata": {"name": "urls"}, "rules": [anywhere]})
+    cluster.put(CLUSTER_ROLE_BINDINGS, binding("b", "urls", JOE, kind="ClusterRole", namespace=""))
+    assert await allowed(authorizing("RBAC"), User("joe"), RequestInfo("get", "/logs/a"))
