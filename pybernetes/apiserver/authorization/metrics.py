@@ -60,8 +60,9 @@ class Metrics:
         result = _RESULTS[verdict.decision]
         _count(self._attempts, "error" if verdict.error and verdict.decision is not Decision.ALLOW else result)
 
-    def decided(self, kind: str, name: str, *, allowed: bool) -> None:
-        _count(self._decisions, "allowed" if allowed else "denied", name, kind)
+    def decided(self, decision: Decision, name: str, kind: str) -> None:
+        key = (_RESULTS[decision], name, kind)
+        self._decisions[key] = self._decisions.get(key, 0) + 1
 
     def webhook_asked(self, name: str, result: str, seconds: float) -> None:
         """`result`: success, timeout, error or canceled."""

@@ -15,22 +15,16 @@ from pybernetes.machinery.meta import Object
 
 _HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
+ALLOW = Verdict(Decision.ALLOW)
 ALL_RULES: tuple[Object, ...] = (
     {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
     {"verbs": ["*"], "nonResourceURLs": ["*"]},
 )
 
 
-class Masters:
-    """Members of system:masters may do all, whatever RBAC says: so that an administrator cannot be locked out."""
-
-    async def authorize(self, user: User, info: RequestInfo) -> Verdict:
-        return Verdict(Decision.ALLOW if MASTERS in user.groups else Decision.NO_OPINION)
-
-
 class AlwaysAllow:
     async def authorize(self, user: User, info: RequestInfo) -> Verdict:
-        return Verdict(Decision.ALLOW)
+        return ALLOW
 
     def rules_for(self, user: User, namespace: str) -> Rules:
         return Rules(ALL_RULES)
@@ -45,29 +39,32 @@ class AlwaysDeny:
 
 
 class Member(NamedTuple):
-    """One of the chain. `type` and `name` are those of its configuration ("" for what every chain has)."""
+    """One of the chain, by its type and name in the configuration."""
 
     authorizer: Authorizer
-    type: str = ""
-    name: str = ""
+    type: str
+    name: str
 
 
 class Union:
-    """Asks each in turn until one allows or denies; their reasons are joined where none does. Members of system:masters are
-    allowed everything first."""
+    """Asks each in turn until one allows or denies; their reasons are joined where none does.
+
+    Members of system:masters may do all, whatever the others say: so that an administrator cannot be locked out.
+    """
 
     def __init__(self, members: Sequence[Member], metrics: Metrics | None = None) -> None:
-        self._members = (Member(Masters()), *members)
+        self._members = tuple(members)
         self._metrics = metrics or Metrics()
 
     async def authorize(self, user: User, info: RequestInfo) -> Verdict:
+        if MASTERS in user.groups:
+            return ALLOW
         reasons, problems = [], []
         for authorizer, kind, name in self._members:
             verdict = await authorizer.authorize(user, info)
             decision, reason, problem = verdict
             if decision is not Decision.NO_OPINION:
-                if kind:
-                    self._metrics.decided(kind, name, allowed=decision is Decision.ALLOW)
+                self._metrics.decided(decision, name, kind)
                 return verdict
             if reason:
                 reasons.append(reason)
