@@ -28,6 +28,7 @@ from pybernetes.apiserver.authorization.node import NodeAuthorizer
 from pybernetes.apiserver.authorization.rbac import RBAC
 from pybernetes.apiserver.authorization.union import AlwaysAllow, AlwaysDeny, Member, Union
 from pybernetes.apiserver.authorization.webhook import WebhookAuthorizer
+from pybernetes.apiserver.kubeconfig_webhook import KubeconfigWebhook
 from pybernetes.apiserver.registry.strategy import Reader
 from pybernetes.client.kubeconfig import ConfigError
 from pybernetes.machinery.clock import Clock
@@ -148,6 +149,9 @@ class Chain:
 
     def _webhook(self, name: str, webhook: Webhook) -> WebhookAuthorizer:
         try:
-            return WebhookAuthorizer(name, webhook, clock=self._clock, entropy=self._entropy, metrics=self.metrics)
+            remote = KubeconfigWebhook(
+                webhook.kubeconfig, clock=self._clock, entropy=self._entropy, timeout_s=webhook.timeout_s
+            )
         except ConfigError as error:
             raise ConfigurationError(str(error)) from error
+        return WebhookAuthorizer(name, webhook, remote, clock=self._clock, metrics=self.metrics)

@@ -6,7 +6,7 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/webhook/
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import orjson
 
@@ -16,9 +16,8 @@ from pybernetes.apiserver.authorization.conditions import ConditionsFailed
 from pybernetes.apiserver.authorization.configuration import Webhook
 from pybernetes.apiserver.authorization.interface import Decision, Rules, Verdict
 from pybernetes.apiserver.authorization.metrics import Metrics
-from pybernetes.apiserver.kubeconfig_webhook import KubeconfigWebhook, WebhookFailed
+from pybernetes.apiserver.kubeconfig_webhook import Observe, WebhookFailed
 from pybernetes.machinery.clock import Clock
-from pybernetes.machinery.entropy import Entropy
 from pybernetes.machinery.log import logger
 from pybernetes.machinery.meta import Object
 
@@ -29,6 +28,16 @@ KEPT_MAX: Final = 8192  # answers; the longest unused goes
 NO_OPINION: Final = Verdict(Decision.NO_OPINION)
 
 
+class Remote(Protocol):
+    """The server that is asked: `KubeconfigWebhook`, over the network."""
+
+    async def post(self, review: Object, observe: Observe) -> Object:
+        """The review, answered. Raises `WebhookFailed`."""
+        ...
+
+    async def close(self) -> None: ...
+
+
 class _Kept(NamedTuple):
     verdict: Verdict
     until_s: float  # monotonic
@@ -37,13 +46,12 @@ class _Kept(NamedTuple):
 class WebhookAuthorizer:
     """Asks one webhook. `close` when it is no longer asked."""
 
-    def __init__(self, name: str, config: Webhook, *, clock: Clock, entropy: Entropy, metrics: Metrics) -> None:
-        """Raises `ConfigError` for a kubeconfig that says nothing usable."""
+    def __init__(self, name: str, config: Webhook, remote: Remote, *, clock: Clock, metrics: Metrics) -> None:
         self._name = name
         self._config = config
         self._clock = clock
         self._metrics = metrics
-        self._remote = KubeconfigWebhook(config.kubeconfig, clock=clock, entropy=entropy, timeout_s=config.timeout_s)
+        self._remote = remote
         self._on_failure = Decision.DENY if config.denies_on_failure else Decision.NO_OPINION
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
 
