@@ -5,8 +5,6 @@ Source: API reference of pods/log, pods/exec, pods/proxy, services/proxy, nodes/
 
 from __future__ import annotations
 
-import ssl
-
 from pybernetes.apiserver.admission.chain import Chain
 from pybernetes.apiserver.admission.interface import AdmissionRequest, Operation
 from pybernetes.apiserver.aggregation.service_resolver import proxied_address
@@ -14,6 +12,7 @@ from pybernetes.apiserver.calls import Call
 from pybernetes.apiserver.proxying import streams
 from pybernetes.apiserver.proxying.answers import View, presented
 from pybernetes.apiserver.proxying.exchange import exchange, forwarded_headers, upgrades
+from pybernetes.apiserver.proxying.kubelet_tls import KubeletTls, unverified_context
 from pybernetes.apiserver.proxying.queries import check_log_options, connect_options, container_name, kubelet_query
 from pybernetes.apiserver.proxying.targets import Kubelets, kubelet_url, pod_url, split_target, url
 from pybernetes.apiserver.registry.strategy import Reader
@@ -39,8 +38,9 @@ class Proxy:
         self._clock = clock
         self._entropy = entropy
         self._admission = admission
-        self._context: ssl.SSLContext | None = None
-        self._transports: dict[str, HttpTransport] = {}
+        self._kubelet_tls = KubeletTls(kubelets) if kubelets is not None else None
+        # Kubelets have transports of their own: ours show a certificate that is not for whoever proxies to a pod's address.
+        self._transports: dict[tuple[str, bool], HttpTransport] = {}
 
     async def serve(self, call: Call) -> Response:
         info = call.info
@@ -174,15 +174,14 @@ class Proxy:
         return await presented(response, View(prefix, backend, request.headers.get("host", "")))
 
     def _transport(self, base_url: str, *, kubelet: bool = False) -> HttpTransport:
-        known = self._transports.get(base_url)
+        known = self._transports.get((base_url, kubelet))
         if known is None:
-            if kubelet:
-                assert self._kubelets is not None
-                self._context = self._context or self._kubelets.context()
-                context: ssl.SSLContext | None = self._context
-            else:
-                context = Kubelets().context()  # a pod's own certificate proves nothing that we could check
-            known = self._transports[base_url] = HttpTransport(base_url, ssl_context=context, clock=self._clock)
+            # A pod's own certificate proves nothing that we could check.
+            known = HttpTransport(base_url, ssl_context=unverified_context(), clock=self._clock)
+            self._transports[base_url, kubelet] = known
+        if kubelet:
+            assert self._kubelet_tls is not None
+            known.ssl_context = self._kubelet_tls.context()
         return known
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,16 +20,6 @@ class Kubelets:
     key: str = ""
     certificate_authority: str = ""
     address_types: Sequence[str] = ("InternalIP", "ExternalIP", "Hostname", "InternalDNS", "ExternalDNS")
-
-    def context(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        if self.certificate_authority:
-            context.load_verify_locations(self.certificate_authority)
-        else:
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        if self.certificate:
-            context.load_cert_chain(self.certificate, self.key)
-        return context
 
 
 def kubelet_url(node: Object, address_types: Sequence[str], port: str = "") -> str:
