@@ -28,13 +28,12 @@ from pybernetes.machinery.http.connections import (
     HEAD_TIMEOUT_S,
     IDLE_TIMEOUT_S,
     NEVER,
-    STREAMS_MAX,
     WRITE_TIMEOUT_S,
     Owner,
     answer,
 )
 from pybernetes.machinery.http.frames import ACK, END_HEADERS, END_STREAM, Code, ConnectionFailure, Frame, StreamFailure
-from pybernetes.machinery.http.http2_stream import Stream
+from pybernetes.machinery.http.http2_stream import Stream, connection_window
 from pybernetes.machinery.http.messages import Request, Response
 from pybernetes.machinery.http.tls import verified_chain
 from pybernetes.machinery.log import logger
@@ -42,7 +41,6 @@ from pybernetes.machinery.log import logger
 log = logger("http")
 
 LARGE_BODIES_MAX: Final = 4  # bodies over 64 KiB received at once
-CONNECTION_WINDOW: Final = 64 * 1024 * 1024  # for as many streams as are usual
 BLOCK_FRAMES_MAX: Final = 64  # HEADERS and CONTINUATIONs of one header block
 ALLOWANCE: Final = 2000  # of frames that bring nothing, filled up again at
 ALLOWANCE_PER_S: Final = 200
@@ -70,7 +68,7 @@ class Http2Connection(asyncio.Protocol):
         self._block: list[bytes] = []  # of the header block that is under way, on `_block_of`
         self._block_of: Frame | None = None
         self._block_size = 0
-        self._own_window = CONNECTION_WINDOW  # what we take
+        self._own_window = connection_window(server.streams_max)  # what we take
         self._window = frames.WINDOW_DEFAULT  # what the client takes, all streams together
         self._initial_window = frames.WINDOW_DEFAULT
         self._frame_size = frames.FRAME_SIZE_MAX  # of what the client takes
@@ -104,8 +102,6 @@ class Http2Connection(asyncio.Protocol):
         self._allowance_at = now = self._server.monotonic()
         self._deadline = now + HEAD_TIMEOUT_S
         self._server.added(self)
-        more_streams = max(0, self._server.streams_max - STREAMS_MAX)
-        self._own_window = min(frames.WINDOW_MAX, CONNECTION_WINDOW + 2 * frames.WINDOW_DEFAULT * more_streams)
         ours = frames.settings(
             (frames.SETTINGS_MAX_CONCURRENT_STREAMS, self._server.streams_max),
             (frames.SETTINGS_MAX_HEADER_LIST_SIZE, HEAD_LIMIT_BYTES),

@@ -5,7 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from pybernetes.machinery.http import frames, header_blocks
-from pybernetes.machinery.http.connections import NEVER
+from pybernetes.machinery.http.connections import NEVER, STREAMS_MAX
+
+CONNECTION_WINDOW = 64 * 1024 * 1024  # for as many streams as are usual
+
+
+def connection_window(streams_max: int) -> int:
+    """What a client may send before it is told to go on, all streams together: so much that it never has to wait for that."""
+    return min(frames.WINDOW_MAX, CONNECTION_WINDOW + 2 * frames.WINDOW_DEFAULT * max(0, streams_max - STREAMS_MAX))
 
 
 class Stream:
