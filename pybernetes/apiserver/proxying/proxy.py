@@ -112,8 +112,8 @@ class Proxy:
             raise BadRequest("Upgrade request required")
         asked = self._asked(call, container, kubelet_query(info.subresource, options, call.request.query))
         try:
-            if streams.must_translate(call.request, node):
-                return await streams.translated(call.request, asked, options, transport)
+            if streams.must_translate(call.request, info.subresource, node):
+                return await streams.translated(call.request, info.subresource, asked, options, transport)
             return await exchange(transport, asked, upgrade=call.request.headers.get("upgrade", ""))
         except ConnectionFailed as error:
             raise _unreachable(f"error dialing backend: {explain(error, transport.host)}") from error

@@ -36,20 +36,22 @@ from pybernetes.machinery.stream_translation import (
 FEATURE = "ExtendWebSocketsToKubelet"
 
 
-def must_translate(request: Request, node: Object) -> bool:
+def must_translate(request: Request, subresource: str, node: Object) -> bool:
     """Whether the client speaks something that the node does not."""
     offered = [name.strip() for name in request.headers.get("sec-websocket-protocol", "").split(",")]
-    if not websocket.is_upgrade(request) or not {V5, PORT_FORWARD_TUNNEL}.intersection(offered):
+    # What the client offers besides is of no interest: some offer what they know of exec for port-forward too.
+    new = PORT_FORWARD_TUNNEL if subresource == "portforward" else V5
+    if not websocket.is_upgrade(request) or new not in offered:
         return False
     return FEATURE not in (node.get("status", {}).get("declaredFeatures") or ())
 
 
-async def translated(request: Request, asked: Request, options: Object, transport: HttpTransport) -> Response:
+async def translated(request: Request, subresource: str, asked: Request, options: Object, transport: HttpTransport) -> Response:
     """The client's WebSocket `request`, taken to the kubelet by the SPDY request `asked` (its path and query).
 
     Raises `BadRequest`, `ConnectionFailed`.
     """
-    if PORT_FORWARD_TUNNEL in request.headers.get("sec-websocket-protocol", ""):
+    if subresource == "portforward":
         return await _tunnelled(request, asked, transport)
 
     async def serve(socket: WebSocket) -> None:

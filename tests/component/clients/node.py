@@ -1,7 +1,7 @@
 """A hollow node as a process: it tells of pods what a kubelet would, and serves the kubelet's streams as upstream's does.
 
-Commands are run on this machine (`exec`), `attach` echoes, ports are this machine's. Of the streaming protocols it speaks SPDY
-alone, which is all that an upstream kubelet has for what clients send over WebSocket version 5.
+Commands are run on this machine (`exec`), `attach` echoes, ports are this machine's. It speaks SPDY and the old WebSocket
+channels (version 4), which is all that an upstream kubelet before 1.36 knows.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pybernetes.client.kubeconfig import connect
 from pybernetes.machinery import pki, spdy
 from pybernetes.machinery.clock import SystemClock
 from pybernetes.machinery.entropy import SystemEntropy
+from pybernetes.machinery.http import websocket
 from pybernetes.machinery.http.messages import Request, Response, Upgradable
 from pybernetes.machinery.http.server import Server
 from pybernetes.machinery.http.tls import server_context
@@ -26,8 +27,10 @@ from pybernetes.machinery.resources import NODES
 from pybernetes.sim.hollow_node import HollowNode
 
 NAME = "hollow"
-PROTOCOLS = ("v4.channel.k8s.io", "portforward.k8s.io")
+V4 = "v4.channel.k8s.io"
+NAMES = {0: "stdin", 1: "stdout", 2: "stderr", 3: "error", 4: "resize"}  # by channel
 STREAMS = {"input": "stdin", "output": "stdout", "error": "stderr"}  # as the kubelet is asked for them
+PROTOCOLS = (V4, "portforward.k8s.io")
 LOG = b"".join(b"line %d\n" % number for number in range(5))
 
 
@@ -66,6 +69,8 @@ async def handle(request: Request) -> Response:
         kept = lines[-int(query["tailLines"][0]) :] if "tailLines" in query else lines
         return Response(200, {"Content-Type": "text/plain"}, b"".join(kept))
     if verb in ("exec", "attach", "portForward"):
+        if websocket.is_upgrade(request):
+            return websocket.accept(request, [V4], lambda socket: over_websocket(socket, verb, query))
         if request.headers.get("upgrade", "").lower() != "spdy/3.1":
             return Response(400, {"Content-Type": "text/plain"}, b"Upgrade request required\n")
         offered = [text.strip() for text in request.headers.get("x-stream-protocol-version", "").split(",")]
@@ -78,17 +83,15 @@ async def handle(request: Request) -> Response:
 
 
 class Stream:
-    """One stream that the client opened; `received` ends with None."""
+    """One stream of a session; `received` ends with None."""
 
-    def __init__(self, session: Session, stream_id: int, headers: dict[str, str]) -> None:
+    def __init__(self, headers: dict[str, str], send: Callable[[bytes, bool], Awaitable[None]]) -> None:
         self.headers = headers
         self.received: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._session = session
-        self._id = stream_id
+        self._send = send
 
     async def send(self, data: bytes, *, fin: bool = False) -> None:
-        self._session.protocol.send(self._id, data, fin=fin)
-        await self._session.flush()
+        await self._send(data, fin)
 
 
 class Session:
@@ -117,7 +120,7 @@ class Session:
             for event in self.protocol.receive(data):
                 if isinstance(event, spdy.StreamOpened):
                     self.protocol.accept_stream(event.stream_id)
-                    stream = self._streams[event.stream_id] = Stream(self, event.stream_id, dict(event.headers))
+                    stream = self._streams[event.stream_id] = self._stream(event.stream_id, dict(event.headers))
                     self.opened.put_nowait(stream)
                     if event.fin:
                         stream.received.put_nowait(None)
@@ -128,15 +131,66 @@ class Session:
                         self._streams[event.stream_id].received.put_nowait(None)
             await self.flush()
 
+    def _stream(self, stream_id: int, headers: dict[str, str]) -> Stream:
+        async def send(data: bytes, fin: bool) -> None:
+            self.protocol.send(stream_id, data, fin=fin)
+            await self.flush()
+
+        return Stream(headers, send)
+
+
+async def over_websocket(socket: websocket.WebSocket, verb: str, query: dict[str, list[str]]) -> None:
+    """The channels of version 4: a message's first byte names one."""
+    if verb == "portForward":
+        ports = [int(port) for port in query["port"][0].split(",")]
+        streams = {}
+        for index, port in enumerate(ports):
+            streams[2 * index] = channel(socket, 2 * index, {"streamtype": "data", "port": str(port)})
+            streams[2 * index + 1] = channel(socket, 2 * index + 1, {"streamtype": "error"})
+            for number in (2 * index, 2 * index + 1):
+                await streams[number].send(port.to_bytes(2, "little"))
+        work = [_forward(streams[number], streams[number + 1]) for number in range(0, 2 * len(ports), 2)]
+    else:
+        streams = {number: channel(socket, number, {"streamtype": name}) for number, name in NAMES.items()}
+        wanted = wanted_streams(query)
+        work = [_command({name: streams[number] for number, name in NAMES.items() if name in wanted}, verb, query)]
+    tasks = [asyncio.create_task(one) for one in work]
+    reading = asyncio.create_task(_distribute(socket, streams))
+    await asyncio.wait([reading, asyncio.gather(*tasks)], return_when=asyncio.FIRST_COMPLETED)
+    for task in (reading, *tasks):
+        task.cancel()
+
+
+def channel(socket: websocket.WebSocket, number: int, headers: dict[str, str]) -> Stream:
+    async def send(data: bytes, _: bool) -> None:
+        if data:
+            await socket.send(bytes([number]) + data)
+
+    return Stream(headers, send)
+
+
+async def _distribute(socket: websocket.WebSocket, streams: dict[int, Stream]) -> None:
+    while (message := await socket.receive()) is not None:
+        if message[1:] and message[0] in streams:
+            streams[message[0]].received.put_nowait(message[1:])
+
+
+def wanted_streams(query: dict[str, list[str]]) -> set[str]:
+    wanted = {"error"} | {name for asked, name in STREAMS.items() if query.get(asked) == ["1"]}
+    return (wanted | {"resize"}) - {"stderr"} if query.get("tty") == ["1"] else wanted
+
 
 async def command(session: Session, verb: str, query: dict[str, list[str]]) -> None:
-    wanted = {"error"} | {name for asked, name in STREAMS.items() if query.get(asked) == ["1"]}
-    if query.get("tty") == ["1"]:
-        wanted = (wanted | {"resize"}) - {"stderr"}
+    wanted = wanted_streams(query)
     streams: dict[str, Stream] = {}
     while set(streams) != wanted:
         stream = await session.opened.get()
         streams[stream.headers["streamtype"]] = stream
+    await _command(streams, verb, query)
+    await asyncio.sleep(0.5)  # the client hangs up
+
+
+async def _command(streams: dict[str, Stream], verb: str, query: dict[str, list[str]]) -> None:
     words = query.get("command", []) if verb == "exec" else ["cat"]
     code = await run(words, streams)
     status: dict[str, object] = {"metadata": {}, "status": "Success"}
@@ -150,7 +204,6 @@ async def command(session: Session, verb: str, query: dict[str, list[str]]) -> N
         if name in streams:
             await streams[name].send(b"", fin=True)
     await streams["error"].send(orjson.dumps(status), fin=True)
-    await asyncio.sleep(0.5)  # the client hangs up
 
 
 async def run(words: Sequence[str], streams: dict[str, Stream]) -> int:
