@@ -19,6 +19,7 @@ from pybernetes.client import kubeconfig
 from tests.component.store.etcd_server import free_port
 
 START_S = 60.0
+STOP_S = 15.0
 TOKEN = "clients-admin"
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -94,15 +95,19 @@ class Cluster:
             self._processes.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT))
 
     def stop(self) -> None:
+        """Raises AssertionError for a process that does not end when told to."""
         for process in reversed(self._processes):
             process.send_signal(signal.SIGTERM)
+        hung = []
         for process in reversed(self._processes):
             try:
-                process.wait(15)
+                process.wait(STOP_S)
             except subprocess.TimeoutExpired:
+                hung.append(process.args)
                 process.kill()
                 process.wait()
         self._processes.clear()
+        assert not hung, f"told to stop, they went on: {hung}"
 
     def _until_ready(self) -> None:
         self.until(lambda: self.authority.exists() and self.request("GET", "/readyz")[0] == 200)

@@ -156,10 +156,11 @@ def test_commands_run_and_ports_are_forwarded_over_old_websockets(kubernetes: An
     with ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
         ports = portforward(core.connect_get_namespaced_pod_portforward, pod, namespace, ports=str(server.server_port))
-        with ports.socket(server.server_port) as socket:
-            socket.setblocking(True)
-            socket.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
-            assert socket.recv(12) == b"HTTP/1.0 200"
+        socket = ports.socket(server.server_port)
+        socket.setblocking(True)
+        socket.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
+        assert socket.recv(12) == b"HTTP/1.0 200"
+        socket.close()
 
 
 @pytest.mark.parametrize("kind", ["configmap", "lease"])
