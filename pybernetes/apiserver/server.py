@@ -70,7 +70,6 @@ from pybernetes.machinery.errors import (
     ServiceUnavailable,
     StatusError,
     UnsupportedMediaType,
-    forbidden,
 )
 from pybernetes.machinery.http.health import ROOTS, Check, health
 from pybernetes.machinery.http.messages import Request, Response
@@ -88,7 +87,6 @@ log = logger("apiserver")
 _TEXT = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 START_WAIT_S = 5.0  # for which a request is held while the server starts
 _PROXIED = deadlines.LONG_RUNNING_SUBRESOURCES
-_INTERACTIVE = frozenset(("attach", "exec", "portforward"))
 _OWN = frozenset(("scale", "binding", "eviction", "token"))
 SYSTEM = User("system:apiserver", groups=(MASTERS,))
 
@@ -156,7 +154,7 @@ class ApiServer:
         self._tokens = self._token_issuer()
         issue = self._tokens.issue if self._tokens is not None else None
         self._subresources = Subresources(self._writes, self._deletes, self.kinds, issue)
-        self._proxy = Proxy(self.reader, config.kubelets, clock=clock, entropy=entropy, admission=admission)
+        self._proxy = Proxy(self.reader, config.kubelets, self._authorizer, admission, clock=clock, entropy=entropy)
         self._discovery = Discovery(f"{config.advertise_address}:{config.secure_port}")
         self._openapi = OpenApi()
         self._routes = {(found.group, found.version, found.plural): found for found in resources.BUILTIN}
@@ -428,8 +426,6 @@ class ApiServer:
             raise _not_allowed()
         if info.subresource in _PROXIED:
             self._authenticator.identity_headers.take_off(call.request)
-            if info.subresource in _INTERACTIVE and info.verb != "create":
-                await self._authorize_interaction(call)
             await self.image.current()
             return await self._proxy.serve(call)
         if info.subresource in _OWN:
@@ -462,15 +458,6 @@ class ApiServer:
             raise InternalError(f"Internal error occurred: {verdict.error}")
         if verdict.decision is not Decision.ALLOW:
             raise authorization.forbidden(call.user, info, verdict.reason)
-
-    async def _authorize_interaction(self, call: Call) -> None:
-        """A WebSocket begins with GET, but who may only `get` pods/exec must run no command by it (KEP-4006).
-
-        Raises `Forbidden`.
-        """
-        verdict = await self._authorizer.authorize(call.user, replace(call.info, verb="create"))
-        if verdict.decision is not Decision.ALLOW:
-            raise forbidden(call.info.group, call.info.resource, call.info.name, verdict.reason)
 
     def _context(self, call: Call) -> Context:
         return Context(

@@ -5,9 +5,12 @@ Source: API reference of pods/log, pods/exec, pods/proxy, services/proxy, nodes/
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pybernetes.apiserver.admission.chain import Chain
 from pybernetes.apiserver.admission.interface import AdmissionRequest, Operation
 from pybernetes.apiserver.aggregation.service_resolver import proxied_address
+from pybernetes.apiserver.authorization.interface import Authorizer, Decision
 from pybernetes.apiserver.calls import Call
 from pybernetes.apiserver.proxying import streams
 from pybernetes.apiserver.proxying.answers import View, presented
@@ -22,19 +25,32 @@ from pybernetes.client.http import HttpTransport
 from pybernetes.client.transport import ConnectionFailed
 from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.entropy import Entropy
-from pybernetes.machinery.errors import BadRequest, InternalError, NotFound, ServiceUnavailable, StatusError, not_found
+from pybernetes.machinery.errors import (
+    BadRequest,
+    InternalError,
+    NotFound,
+    ServiceUnavailable,
+    StatusError,
+    forbidden,
+    not_found,
+)
 from pybernetes.machinery.http.messages import Request, Response
 from pybernetes.machinery.meta import Object, Resource
 from pybernetes.machinery.resources import NODES, PODS, SUBRESOURCES, builtin
 
 _KUBELET_PATHS = {"log": "containerLogs", "exec": "exec", "attach": "attach", "portforward": "portForward"}
+_INTERACTIVE = frozenset(("attach", "exec", "portforward"))
 _ERROR_BYTES_MAX = 50_000
 
 
 class Proxy:
-    def __init__(self, reader: Reader, kubelets: Kubelets | None, *, clock: Clock, entropy: Entropy, admission: Chain) -> None:
+    def __init__(
+        self, reader: Reader, kubelets: Kubelets | None, authorizer: Authorizer, admission: Chain, *, clock: Clock,
+        entropy: Entropy,
+    ) -> None:  # fmt: skip
         self._reader = reader
         self._kubelets = kubelets
+        self._authorizer = authorizer
         self._clock = clock
         self._entropy = entropy
         self._admission = admission
@@ -46,6 +62,8 @@ class Proxy:
         info = call.info
         resource = builtin(f"{info.group}/{info.version}" if info.group else info.version, info.resource)
         options = connect_options(SUBRESOURCES[resource][info.subresource].gvk, call.request.query)
+        if info.subresource in _INTERACTIVE and info.verb != "create":
+            await self._authorize_interaction(call)
         await self._admit(call, resource, options)
         if info.subresource == "log":
             return await self._log(call)
@@ -64,6 +82,16 @@ class Proxy:
         transports, self._transports = self._transports, {}
         for transport in transports.values():
             await transport.close()
+
+    async def _authorize_interaction(self, call: Call) -> None:
+        """A WebSocket begins with GET, but who may only `get` pods/exec must run no command by it (KEP-4006).
+
+        Raises `Forbidden`.
+        """
+        info = call.info
+        verdict = await self._authorizer.authorize(call.user, replace(info, verb="create"))
+        if verdict.decision is not Decision.ALLOW:
+            raise forbidden(info.group, info.resource, info.name, verdict.reason)
 
     async def _admit(self, call: Call, resource: Resource, options: Object) -> None:
         info = call.info
