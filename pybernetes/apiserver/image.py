@@ -306,6 +306,7 @@ class Image:
         self._clock = clock
         self._tables: dict[str, Table] = {}
         self._waiters: dict[int, asyncio.Future[None]] = {}
+        self._ended = False
         self._started = asyncio.Event()
 
     @property
@@ -350,9 +351,11 @@ class Image:
         return self.revision
 
     async def reached(self, revision: int) -> None:
-        """Wait until every change up to `revision` is in the image."""
+        """Wait until every change up to `revision` is in the image. Raises `Unavailable` once it follows the store no more."""
         if self.revision >= revision:
             return
+        if self._ended:
+            raise Unavailable("the server is stopping")
         waiter = self._waiters.get(revision)
         if waiter is None:
             waiter = self._waiters[revision] = asyncio.get_running_loop().create_future()
@@ -360,6 +363,17 @@ class Image:
 
     async def run(self) -> None:
         """Load, then follow the store until cancelled; starts over when the store has forgotten where we were."""
+        try:
+            await self._run()
+        finally:
+            # Who waits for a revision would wait for ever; some do so even when cancelled (`registry.uninterrupted`).
+            self._ended = True
+            waiters, self._waiters = self._waiters, {}
+            for waiter in waiters.values():
+                waiter.set_exception(Unavailable("the server is stopping"))
+                waiter.exception()  # it may be that nobody waits any more
+
+    async def _run(self) -> None:
         while True:
             try:
                 await self._load()

@@ -85,7 +85,7 @@ class Cluster:
         self._pyb("scheduler", f"--kubeconfig={self.kubeconfig}", "--secure-port=0", "--leader-elect=false")
         self._run("node", [sys.executable, "-m", "tests.component.clients.node", str(self.directory)])
         self.until(lambda: self.get("/api/v1/namespaces/default/serviceaccounts/default").get("kind") == "ServiceAccount")
-        self.until(lambda: bool(self.get("/api/v1/nodes/hollow").get("status", {}).get("addresses")))
+        self.until(lambda: self.request("GET", "/api/v1/nodes/hollow")[0] == 200 and self.get("/api/v1/nodes/hollow")["status"])
 
     def _pyb(self, *words: str) -> None:
         self._run(words[0], [str(Path(sys.executable).with_name("pyb")), *words])
