@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from pybernetes.apiserver.registry.strategy import NAME, Column
-from pybernetes.machinery.jsonpath import compile_path
+from pybernetes.machinery.jsonpath import Malformed, compile_path
 from pybernetes.machinery.meta import Object, name_of
 from pybernetes.machinery.table import since
 
@@ -33,14 +33,14 @@ def columns(given: Sequence[Object] | None) -> tuple[Column, ...]:
                 column.get("priority", 0),
                 column.get("description", ""),
             )
-            for column in given or DEFAULT
+            for column in _usable(given)
         ),
     )
 
 
 def cells(given: Sequence[Object] | None) -> Cells:
     """What is shown: nothing (null) where a path leads nowhere, the first value where it leads to several."""
-    readers = [(compile_path(column["jsonPath"]), _PRINTERS[column["type"]]) for column in given or DEFAULT]
+    readers = [(compile_path(column["jsonPath"]), _PRINTERS[column["type"]]) for column in _usable(given)]
 
     def read(obj: Object, now: datetime) -> list[Any]:
         found: list[Any] = [name_of(obj)]
@@ -84,3 +84,13 @@ def _date(value: Any, now: datetime) -> Any:
 _PRINTERS: Final[dict[str, Callable[[Any, datetime], Any]]] = {
     "string": _text, "integer": _integer, "number": _number, "boolean": _boolean, "date": _date,
 }  # fmt: skip
+
+
+def _usable(given: Sequence[Object] | None) -> Sequence[Object]:
+    """A path that is none is found out when it is used, as upstream; it then shows the age alone."""
+    try:
+        for column in given or ():
+            compile_path(column["jsonPath"])
+    except Malformed:
+        return DEFAULT
+    return given or DEFAULT

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
-from pybernetes.apiserver.registry import checks, printing
+from pybernetes.apiserver.registry import checks, printing, webhook_clients
 from pybernetes.apiserver.registry.admissionregistration import rules
 from pybernetes.apiserver.registry.strategy import AGE, NAME, Column, Strategy
 from pybernetes.machinery import validation
@@ -80,7 +79,7 @@ def _validate_webhook(webhook: Object, path: str) -> Iterator[FieldError]:
     for i, rule in enumerate(webhook.get("rules") or ()):
         yield from rules.rule(rule, f"{path}.rules[{i}]")
     yield from rules.match_conditions(webhook.get("matchConditions") or (), path + ".matchConditions", _why_not)
-    yield from validate_client(webhook.get("clientConfig") or {}, path + ".clientConfig")
+    yield from webhook_clients.validate(webhook.get("clientConfig") or {}, path + ".clientConfig")
 
 
 def _why_not(expression: str) -> str:
@@ -88,46 +87,6 @@ def _why_not(expression: str) -> str:
     from pybernetes.apiserver.admission.webhooks.conditions import compiled  # loaded by those who use conditions
 
     return compiled(expression).why
-
-
-def validate_client(config: Object, path: str) -> Iterator[FieldError]:
-    url, service = config.get("url"), config.get("service")
-    if (url is None) == (service is None):
-        yield FieldError.required(path, "exactly one of url or service is required")
-        return
-    if url is not None:
-        if not url.startswith("https://"):
-            scheme = url.partition("://")[0] if "://" in url else ""
-            sentence = f"'https' is the only allowed URL scheme; desired format: https://host[/path], got {scheme!r}"
-            yield FieldError.invalid(path + ".url", url, sentence.replace("'" + scheme + "'", f'"{scheme}"'))
-        yield from _validate_url(url, path + ".url")
-        return
-    assert service is not None
-    for field in ("name", "namespace"):
-        if not service.get(field):
-            yield FieldError.required(f"{path}.service.{field}", f"service {field} is required")
-    port = service.get("port", 443)
-    if not 1 <= port <= 65535:
-        sentence = "port is not valid: must be between 1 and 65535, inclusive"
-        yield FieldError.invalid(path + ".service.port", port, sentence)
-
-
-def _validate_url(url: str, path: str) -> Iterator[FieldError]:
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-    except ValueError as error:
-        yield FieldError.required(path, f"url must be a valid URL: {error}; desired format: https://host[/path]")
-        return
-    form = "desired format: https://host[/path]"
-    if not host:
-        yield FieldError.invalid(path, url, f"host must be specified; {form}")
-    if parts.username is not None:
-        yield FieldError.invalid(path, parts.netloc.rpartition("@")[0], "user information is not permitted in the URL")
-    if parts.fragment:
-        yield FieldError.invalid(path, parts.fragment, "fragments are not permitted in the URL")
-    if parts.query:
-        yield FieldError.invalid(path, parts.query, "query parameters are not permitted in the URL")
 
 
 def cells(configuration: Object, now: datetime) -> list[Any]:

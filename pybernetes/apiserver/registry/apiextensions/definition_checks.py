@@ -6,13 +6,12 @@ level, `spec.validation`, `spec.subresources`, `spec.additionalPrinterColumns`, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
-from pybernetes.apiserver.registry import checks
+from pybernetes.apiserver.registry import checks, webhook_clients
 from pybernetes.apiserver.registry.apiextensions import rule_checks, structural_schemas
-from pybernetes.machinery import jsonpath, validation
+from pybernetes.machinery import validation
 from pybernetes.machinery.errors import FieldError
 from pybernetes.machinery.meta import Object, annotations_of, name_of
 
@@ -23,7 +22,6 @@ _COLUMN_FORMATS: Final = (
     "hexcolor", "hostname", "int32", "int64", "ipv4", "ipv6", "isbn", "isbn10", "isbn13", "mac", "name", "password",
     "rgbcolor", "ssn", "uri", "uuid", "uuid3", "uuid4", "uuid5",
 )  # fmt: skip
-_SIMPLE_PATH: Final = re.compile(r"(\.[A-Za-z0-9_-]+|\['[^']+'\])+")
 _SIMPLE_SENTENCE: Final = "must be a simple json path starting with ."
 _SELECTABLE_LIMIT: Final = 8
 _WARNING_BYTES: Final = 256
@@ -31,6 +29,7 @@ _WARNING_BYTES: Final = 256
 
 def validate_create(definition: Object) -> Iterator[FieldError]:
     yield from _validate(definition, frozenset())
+    yield from _approval(definition, definition["spec"].get("group", ""))
 
 
 def _validate(definition: Object, unchanged: Collection[str]) -> Iterator[FieldError]:
@@ -54,7 +53,7 @@ def _validate(definition: Object, unchanged: Collection[str]) -> Iterator[FieldE
     yield from _versions(spec.get("versions") or [], unchanged)
     yield from _names(names, "spec.names")
     yield from _conversion(spec.get("conversion") or {}, "spec.conversion")
-    yield from _approval(definition, group)
+    yield from _stored_versions(definition, "status.storedVersions")
 
 
 def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
@@ -71,7 +70,19 @@ def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
         yield from checks.immutable(spec["names"].get("kind"), before["names"].get("kind"), "spec.names.kind")
     yield from checks.immutable(spec.get("group"), before.get("group"), "spec.group")
     yield from checks.immutable(spec["names"].get("plural"), before["names"].get("plural"), "spec.names.plural")
-    yield from _stored_versions(new, "status.storedVersions")
+    if _approval_state(new) != _approval_state(old):  # whoever does not touch it is not held up by it
+        yield from _approval(new, spec.get("group", ""))
+    bundle = _ca_bundle(new)
+    if bundle and bundle != (known := _ca_bundle(old)) and _is_established(old):
+        path = "spec.conversion.webhookClientConfig.caBundle"
+        if not (known and list(webhook_clients.validate_ca_bundle(known, path))):
+            yield from webhook_clients.validate_ca_bundle(bundle, path)
+
+
+def _ca_bundle(definition: Object) -> str:
+    webhook = (definition["spec"].get("conversion") or {}).get("webhook") or {}
+    found: str = (webhook.get("clientConfig") or {}).get("caBundle") or ""
+    return found
 
 
 def _is_established(definition: Object) -> bool:
@@ -81,15 +92,30 @@ def _is_established(definition: Object) -> bool:
 
 def _stored_versions(definition: Object, path: str) -> Iterator[FieldError]:
     stored = (definition.get("status") or {}).get("storedVersions") or []
-    names = [version.get("name") for version in definition["spec"].get("versions") or ()]
+    if not stored:
+        yield FieldError.invalid(path, stored, "must have at least one stored version")
+        return
+    versions = definition["spec"].get("versions") or ()
+    for version in versions:
+        if version.get("storage") and version.get("name") not in stored:
+            yield FieldError.invalid(path, stored, f"must have the storage version {version.get('name')}")
+    names = [version.get("name") for version in versions]
     for i, name in enumerate(stored):
         if name not in names:
             sentence = (
                 f"missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions until "
-                "a storage migration ensures no data remains persisted in that version and removes it from "
+                f"a storage migration ensures no data remains persisted in {name} and removes {name} from "
                 "status.storedVersions"
             )
             yield FieldError.invalid(f"{path}[{i}]", name, sentence)
+
+
+def _approval_state(definition: Object) -> str:
+    """missing, bypassed, approved or invalid."""
+    given = annotations_of(definition).get(APPROVAL, "")
+    if given.startswith("unapproved"):
+        return "bypassed"
+    return "missing" if not given else "approved" if given.startswith("https://") else "invalid"
 
 
 def _approval(definition: Object, group: str) -> Iterator[FieldError]:
@@ -101,7 +127,7 @@ def _approval(definition: Object, group: str) -> Iterator[FieldError]:
     path = f"metadata.annotations[{APPROVAL}]"
     if not given:
         yield FieldError.required(path, f'protected groups must have approval annotation "{APPROVAL}", {see}')
-    elif not given.startswith(("unapproved", "https://")):
+    elif _approval_state(definition) == "invalid":
         sentence = f'protected groups must have approval annotation "{APPROVAL}" with either a URL or a reason starting with '
         yield FieldError.invalid(path, given, f'{sentence}"unapproved", {see}')
 
@@ -116,12 +142,13 @@ def _versions(versions: Sequence[Object], unchanged: Collection[str]) -> Iterato
         path = f"spec.versions[{i}]"
         yield from checks.invalid_by(path + ".name", names[i], validation.dns_1035_label_errors)
         yield from _deprecation(version, path)
+        if (version.get("schema") or {}).get("openAPIV3Schema") is None:
+            yield FieldError.required(path + ".schema.openAPIV3Schema", "schemas are required")
     if len(set(names)) != len(names):
         yield FieldError.invalid("spec.versions", list(versions), "must contain unique version names")
     if stored != 1:
         yield FieldError.invalid("spec.versions", list(versions), "must have exactly one version marked as storage version")
-    for value, path, name in _at_their_paths(versions, names, "schema", "spec.validation"):
-        yield from _schema(value, path, unchanged=name in unchanged)
+    yield from _schemas(versions, names, unchanged)
     for value, path, _ in _at_their_paths(versions, names, "subresources", "spec.subresources"):
         yield from _subresources(value, path)
     for value, path, _ in _at_their_paths(versions, names, "additionalPrinterColumns", "spec.additionalPrinterColumns"):
@@ -149,24 +176,39 @@ def _deprecation(version: Object, path: str) -> Iterator[FieldError]:
     path += ".deprecationWarning"
     if not version.get("deprecated"):
         yield FieldError.invalid(path, warning, "can only be set for deprecated versions")
+        return
+    if len(warning.encode()) > _WARNING_BYTES:
+        yield FieldError.invalid(path, warning, f"must be <= {_WARNING_BYTES} characters long")
     if not warning:
         yield FieldError.invalid(path, warning, "must not be an empty string")
-    if len(warning.encode()) > _WARNING_BYTES:
-        yield FieldError.too_long(path, _WARNING_BYTES)
-    if not warning.isprintable():
-        yield FieldError.invalid(path, warning, "must only contain printable UTF-8 characters; non-printable character found")
+    for i, character in enumerate(warning):
+        if not character.isprintable():
+            at = len(warning[:i].encode())
+            sentence = f"must only contain printable UTF-8 characters; non-printable character found at index {at}"
+            yield FieldError.invalid(path, warning, sentence)
+            break
 
 
-def _schema(schema: Object | None, path: str, *, unchanged: bool) -> Iterator[FieldError]:
-    found = (schema or {}).get("openAPIV3Schema")
-    if found is None:
-        yield FieldError.required(path if schema is None else path + ".openAPIV3Schema", "schemas are required")
+def _schemas(versions: Sequence[Object], names: Sequence[str], unchanged: Collection[str]) -> Iterator[FieldError]:
+    with_status = {
+        name for name, version in zip(names, versions, strict=True) if "status" in (version.get("subresources") or {})
+    }
+    for value, path, name in _at_their_paths(versions, names, "schema", "spec.validation"):
+        has_status = bool(with_status) if path == "spec.validation" else name in with_status
+        yield from _schema(value, path, has_status=has_status, unchanged=name in unchanged)
+
+
+def _schema(given: Object | None, path: str, *, has_status: bool, unchanged: bool) -> Iterator[FieldError]:
+    schema = (given or {}).get("openAPIV3Schema")
+    if schema is None:
         return
     path += ".openAPIV3Schema"
-    errors = list(structural_schemas.validate(found, path))
+    errors = list(structural_schemas.validate(schema, path))
+    if has_status:
+        errors += structural_schemas.validate_for_status(schema, path)
     yield from errors
     if not errors:
-        yield from rule_checks.validate(found, path, unchanged=unchanged)
+        yield from rule_checks.validate(schema, path, unchanged=unchanged)
 
 
 def _subresources(subresources: Object | None, path: str) -> Iterator[FieldError]:
@@ -178,19 +220,15 @@ def _subresources(subresources: Object | None, path: str) -> Iterator[FieldError
         given = scale.get(field, "")
         if not given:
             yield FieldError.required(f"{path}.{field}")
-        elif not _is_simple(given):
+        elif not given.startswith("."):
             yield FieldError.invalid(f"{path}.{field}", given, _SIMPLE_SENTENCE)
         elif not given.startswith(head):
             yield FieldError.invalid(f"{path}.{field}", given, f"should be a json path under {head[:-1]}")
     given = scale.get("labelSelectorPath", "")
-    if given and not _is_simple(given):
+    if given and not given.startswith("."):
         yield FieldError.invalid(path + ".labelSelectorPath", given, _SIMPLE_SENTENCE)
     elif given and not given.startswith((".spec.", ".status.")):
         yield FieldError.invalid(path + ".labelSelectorPath", given, "should be a json path under either .spec or .status")
-
-
-def _is_simple(path: str) -> bool:
-    return _SIMPLE_PATH.fullmatch(path) is not None
 
 
 def _columns(columns: Sequence[Object] | None, path: str) -> Iterator[FieldError]:
@@ -209,44 +247,35 @@ def _columns(columns: Sequence[Object] | None, path: str) -> Iterator[FieldError
         given = column.get("jsonPath", "")
         if not given:
             yield FieldError.required(below + ".JSONPath")
-        elif not _is_column_path(given):
+        elif not given.startswith("."):
             yield FieldError.invalid(below + ".JSONPath", given, _SIMPLE_SENTENCE)
 
 
-def _is_column_path(path: str) -> bool:
-    try:
-        jsonpath.compile_path(path)
-    except jsonpath.Malformed:
-        return False
-    return path.startswith(".")
-
-
 def _selectable(version: Object, path: str) -> Iterator[FieldError]:
-    fields = version.get("selectableFields") or ()
     schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
-    if len(fields) > _SELECTABLE_LIMIT:
-        yield FieldError.too_many(path, len(fields), _SELECTABLE_LIMIT)
     seen = set()
-    for i, field in enumerate(fields):
+    for i, field in enumerate(version.get("selectableFields") or ()):
         given, below = field.get("jsonPath", ""), f"{path}[{i}].jsonPath"
         if not given:
             yield FieldError.required(below)
-        elif not _is_simple(given):
-            yield FieldError.invalid(below, given, _SIMPLE_SENTENCE)
-        elif given in seen:
-            yield FieldError.duplicate(below, given)
-        elif given.startswith(".metadata"):
+            continue
+        try:
+            names, found = structural_schemas.follow(schema, given)
+        except ValueError as error:
+            yield FieldError.invalid(below, given, f"is an invalid path: {error}")
+            continue
+        if names[0] == "metadata":
             yield FieldError.invalid(below, given, "must not point to fields in metadata")
-        else:
-            scalar = structural_schemas.selects_scalar(schema, given.strip(".").split("."))
-            if scalar is None:
-                yield FieldError.invalid(below, given, "is an invalid path: does not refer to a valid field")
-            elif not scalar:
-                yield FieldError.invalid(
-                    below, given, "must point to a field of type string, boolean or integer. Enum string fields and strings "
-                    "with formats are allowed.",
-                )  # fmt: skip
-        seen.add(given)
+        if found.get("type") not in ("string", "boolean", "integer"):
+            yield FieldError.invalid(
+                below, given, "must point to a field of type string, boolean or integer. Enum string fields and strings "
+                "with formats are allowed.",
+            )  # fmt: skip
+        if names in seen:
+            yield FieldError.duplicate(below, given)
+        seen.add(names)
+    if len(seen) > _SELECTABLE_LIMIT:
+        yield FieldError.too_many(path, len(seen), _SELECTABLE_LIMIT)
 
 
 # Names and conversion
@@ -260,7 +289,7 @@ def _names(names: Object, path: str) -> Iterator[FieldError]:
             for sentence in validation.dns_1035_label_errors(lowered):
                 shown = f"may have mixed case, but should otherwise match: {sentence}" if lowered is not value else sentence
                 yield FieldError.invalid(f"{path}.{field}", value, shown)
-        elif field != "singular":
+        else:
             yield FieldError.required(f"{path}.{field}")
     for field in ("shortNames", "categories"):
         for i, value in enumerate(names.get(field) or ()):
@@ -279,7 +308,7 @@ def _conversion(conversion: Object, path: str) -> Iterator[FieldError]:
         if client is None:
             yield FieldError.required(path + ".webhookClientConfig", "required when strategy is set to Webhook")
         else:
-            yield from _client_config(client, path + ".webhookClientConfig")
+            yield from webhook_clients.validate(client, path + ".webhookClientConfig")
         yield from _review_versions(versions, path + ".conversionReviewVersions")
     elif strategy == "None":
         if client is not None:
@@ -290,22 +319,6 @@ def _conversion(conversion: Object, path: str) -> Iterator[FieldError]:
             )
 
 
-def _client_config(client: Object, path: str) -> Iterator[FieldError]:
-    url, service = client.get("url"), client.get("service")
-    if (url is None) == (service is None):
-        yield FieldError.required(path, "exactly one of url or service is required")
-    elif url is not None and not url.startswith("https://"):
-        yield FieldError.invalid(
-            path + ".url", url,
-            f'\'https\' is the only allowed URL scheme{"" if "://" in url else "; desired format: https://host[/path]"}',
-        )  # fmt: skip
-    elif service is not None:
-        for field in ("name", "namespace"):
-            if not service.get(field):
-                yield FieldError.required(f"{path}.service.{field}", f"service {field} is required")
-        yield from checks.port_number(service.get("port", 443), path + ".service.port")
-
-
 def _review_versions(versions: Sequence[str], path: str) -> Iterator[FieldError]:
     if not versions:
         yield FieldError.required(path)
@@ -314,6 +327,7 @@ def _review_versions(versions: Sequence[str], path: str) -> Iterator[FieldError]
     for i, name in enumerate(versions):
         if name in seen:
             yield FieldError.invalid(f"{path}[{i}]", name, "duplicate version")
+            continue
         seen.add(name)
         yield from checks.invalid_by(f"{path}[{i}]", name, validation.dns_1035_label_errors)
     if not {"v1", "v1beta1"} & set(versions):

@@ -6,6 +6,7 @@ Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/cust
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -23,6 +24,17 @@ _LIST_TYPES: Final = ("atomic", "set", "map")
 _MAP_TYPES: Final = ("granular", "atomic")
 _JUNCTORS: Final = ("allOf", "anyOf", "oneOf")
 _EMPTY_IN_JUNCTORS: Final = ("type", "title", "description")
+# With the names that upstream's sentence gives them.
+_AT_ROOT_WITH_STATUS: Final[Mapping[str, str]] = {
+    field: field[:1].upper() + field[1:]
+    for field in (
+        "description", "type", "format", "title", "maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum", "maxLength",
+        "minLength", "pattern", "maxItems", "minItems", "uniqueItems", "multipleOf", "required", "items", "properties",
+        "externalDocs", "example",
+    )
+} | {
+    "x-kubernetes-preserve-unknown-fields": "XPreserveUnknownFields", "x-kubernetes-validations": "XValidations",
+}  # fmt: skip
 _META_FIELDS: Final = frozenset(("name", "generateName"))
 _INT_OR_STRING: Final = [{"type": "integer"}, {"type": "string"}]
 
@@ -36,6 +48,17 @@ def validate(schema: Schema, path: str) -> Iterator[FieldError]:
     yield from _lists(schema, path)
     if not before and not structural:  # else there is nothing to try the defaults on
         yield from _defaults(schema, path)
+
+
+def validate_for_status(schema: Schema, path: str) -> Iterator[FieldError]:
+    """Of a version with a status subresource: what is said at the root could not be said of the status by itself."""
+    if schema.get("type", "object") != "object":
+        sentence = 'only "object" is allowed as the type at the root of the schema if the status subresource is enabled'
+        yield FieldError.invalid(path + ".type", schema["type"], sentence)
+    elif any(value for field, value in schema.items() if field not in _AT_ROOT_WITH_STATUS):
+        fields = " ".join(_AT_ROOT_WITH_STATUS.values())
+        sentence = f"only [{fields}] fields are allowed at the root of the schema if the status subresource is enabled"
+        yield FieldError.invalid(path, schema, sentence)
 
 
 # What the OpenAPI dialect allows
@@ -68,12 +91,22 @@ def _plain(schema: Schema, path: str, *, is_root: bool = False) -> Iterator[Fiel
             yield FieldError.invalid(
                 path + ".pattern", schema["pattern"], f"must be a valid regular expression, but isn't: {error}"
             )
+    if is_root:
+        for name in ("apiVersion", "kind", "metadata"):
+            yield from _no_defaults((schema.get("properties") or {}).get(name) or {}, f"{path}.properties[{name}]", name)
     if is_root and schema.get("nullable"):
         yield FieldError.forbidden(path + ".nullable", "nullable cannot be true at the root")
     for below, inner in _children(schema, path):
         yield from _plain(inner, below)
     for below, inner in _branches(schema, path):
         yield from _plain(inner, below)
+
+
+def _no_defaults(schema: Schema, path: str, field: str) -> Iterator[FieldError]:
+    if schema.get("default") is not None:
+        yield FieldError.forbidden(path + ".default", f"must not be set in top-level {field}")
+    for below, inner in _children(schema, path):
+        yield from _no_defaults(inner, below, field)
 
 
 def _children(schema: Schema, path: str) -> Iterator[tuple[str, Schema]]:
@@ -234,6 +267,8 @@ def _map_list(schema: Schema, keys: Sequence[str], path: str) -> Iterator[FieldE
     properties: Mapping[str, Any] = items.get("properties") or {}
     if not keys:
         yield FieldError.required(path + ".x-kubernetes-list-map-keys", "must not be empty if x-kubernetes-list-type is map")
+    if items.get("nullable"):
+        yield FieldError.forbidden(path + ".items.nullable", "cannot be nullable when x-kubernetes-list-type is map")
     type_ = items.get("type", "")
     if type_ != "object":
         sentence = "must be object if parent array's x-kubernetes-list-type is map"
@@ -299,11 +334,25 @@ def _defaults(schema: Schema, path: str) -> Iterator[FieldError]:
         yield from _defaults(inner, below)
 
 
-def selects_scalar(schema: Schema, path: Sequence[str]) -> bool | None:
-    """Whether a selectable field's path leads to a text, integer or boolean; None if it leads nowhere."""
-    for name in path:
-        found = (schema.get("properties") or {}).get(name)
+# Paths
+
+
+_ACCESS: Final = re.compile(r"""\.([A-Za-z_][\w-]*)|\['((?:[^'\\]|\\.)*)'\]""")
+
+
+def follow(schema: Schema, path: str) -> tuple[tuple[str, ...], Schema]:
+    """The names on a selectable field's path, and the schema that it leads to. Raises ValueError, with upstream's sentence."""
+    names: list[str] = []
+    at = 0
+    while at < len(path):
+        found = _ACCESS.match(path, at)
         if found is None:
-            return None
-        schema = found
-    return schema.get("type") in ("string", "integer", "boolean")
+            raise ValueError(f"expected [ or . but got: {path[at:]}")
+        if found[1] is None:
+            raise ValueError("array notation is not allowed")
+        inner = (schema.get("properties") or {}).get(found[1])
+        if inner is None:
+            raise ValueError("does not refer to a valid field")
+        names.append(found[1])
+        schema, at = inner, found.end()
+    return tuple(names), schema
