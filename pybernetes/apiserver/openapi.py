@@ -107,10 +107,13 @@ class OpenApi:
         name = f"{path} {openapi_protobuf.MEDIA_TYPE}" if as_protobuf else path
         known = self._documents.get(name)
         if known is None:
+            custom = self._custom
             made = await asyncio.to_thread(self._make_protobuf if as_protobuf else self._make, path)
             if made is None:
                 return Response(404, {}, b"")
-            known = self._documents[name] = made
+            known = made
+            if custom is self._custom:  # else it may tell of resources that have changed since
+                self._documents[name] = made
         response = rendering.respond(200, known)
         if as_protobuf:
             response.headers["Content-Type"] = openapi_protobuf.MEDIA_TYPE

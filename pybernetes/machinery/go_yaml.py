@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import math
 import re
 from collections.abc import Callable
@@ -94,6 +95,18 @@ def _sentence(error: yaml.MarkedYAMLError) -> str:
     return f"yaml: {f'line {line}: ' if line else ''}{error.problem}"
 
 
+class Repeated(str):
+    """The path of a key that was given before."""
+
+    __slots__ = ("sentence",)
+    sentence: str
+
+    def __new__(cls, path: str, line: int, key: str) -> Repeated:
+        made = super().__new__(cls, path)
+        made.sentence = f"line {line}: key {json.dumps(key, ensure_ascii=False)} already set in map"  # Go's
+        return made
+
+
 class _Constructor:
     """Events to JSON values. Mappings and sequences are built directly; anchored ones are copied where an alias names them."""
 
@@ -149,7 +162,7 @@ class _Constructor:
                 merged += value if isinstance(value, list) else [value]
                 continue
             if key in mapping and self._duplicates is not None and below not in self._duplicates:
-                self._duplicates.append(below)
+                self._duplicates.append(Repeated(below, event.start_mark.line + 1, key))
             mapping[key] = value
         for source in merged:
             if not isinstance(source, dict):

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from pybernetes.apiserver.registry.apiextensions.custom_resource_definitions import with_condition
 from pybernetes.apiserver.registry.apiextensions.definition_checks import APPROVAL
 from pybernetes.machinery.meta import Object, annotations_of, condition, name_of
+
+CLEANING_UP: Final = "InstanceDeletionInProgress"
 
 
 def is_true(definition: Object, type_: str) -> bool:
@@ -39,6 +41,12 @@ def next_status(definition: Object, every: Iterable[Object], now: datetime) -> O
     status["acceptedNames"] = names
     status.setdefault("storedVersions", [])
     return {field: status[field] for field in ("conditions", "acceptedNames", "storedVersions")}
+
+
+def is_cleaning_up(definition: Object) -> bool:
+    """Whether it says that its instances are being deleted."""
+    found = condition((definition.get("status") or {}).get("conditions"), "Terminating")
+    return found is not None and found.get("reason") == CLEANING_UP
 
 
 def cleanup_status(definition: Object, reason: str, message: str, now: datetime, *, status: str = "True") -> Object:

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pybernetes.apiserver.custom_resources.kinds import CustomKind
+from pybernetes.apiserver.openapi_descriptions import describe
 from pybernetes.machinery.meta import Object
 
 _META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _OBJECT_META: Final = _META + "ObjectMeta"
+_LIKE_ALL: Final = "io.k8s.api.core.v1.ConfigMap"  # any type that has the common fields
 _LIST_META: Final = _META + "ListMeta"
-_NOT_IN_V2: Final = frozenset(("oneOf", "anyOf", "not", "nullable"))
+_NOT_IN_V2: Final = frozenset(("allOf", "oneOf", "anyOf", "not", "nullable"))
 _JSON: Final = "application/json"
 _WRITE: Final = ("dryRun", "fieldManager", "fieldValidation")
 _PATCHES: Final = ("application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml")
@@ -53,13 +55,10 @@ def _add(definitions: Object, prefix: str, custom: Sequence[CustomKind], adapt: 
         if custom and name not in definitions:
             definitions.update(_meta_definitions(prefix))
             break
+    common = _common_fields(prefix) if custom else {}
     for kind in custom:
         resource, name = kind.resource, definition_name(kind)
-        schema: Object = dict(adapt(_embedded(kind.definition or {"type": "object"}, prefix)))
-        given: Mapping[str, Any] = schema.get("properties") or {}
-        schema["properties"] = {
-            "apiVersion": {"type": "string"}, "kind": {"type": "string"}, **given, "metadata": _reference(prefix, _OBJECT_META),
-        }  # fmt: skip
+        schema = _schema(kind.definition, common, adapt, v3="components" in prefix)
         gvk = {"group": resource.group, "version": resource.version}
         schema["x-kubernetes-group-version-kind"] = [{**gvk, "kind": resource.kind}]
         definitions[name] = schema
@@ -67,13 +66,32 @@ def _add(definitions: Object, prefix: str, custom: Sequence[CustomKind], adapt: 
             "type": "object",
             "required": ["items"],
             "properties": {
-                "apiVersion": {"type": "string"},
+                "apiVersion": common["apiVersion"],
                 "items": {"type": "array", "items": {"$ref": prefix + name}},
-                "kind": {"type": "string"},
+                "kind": common["kind"],
                 "metadata": _reference(prefix, _LIST_META),
             },
             "x-kubernetes-group-version-kind": [{**gvk, "kind": kind.list_kind}],
         }
+
+
+def _schema(definition: Mapping[str, Any] | None, common: Object, adapt: Callable[[Any], Any], *, v3: bool) -> Object:
+    if definition is None or (not v3 and definition.get("x-kubernetes-preserve-unknown-fields")):
+        return {"type": "object"}  # kubectl would take the fields that are named for all there are
+    schema: Object = dict(adapt(_embedded(definition, common)))
+    schema["properties"] = {**common, **(schema.get("properties") or {}), "metadata": common["metadata"]}
+    return schema
+
+
+def _common_fields(prefix: str) -> Object:
+    """What every object has, described as in the documents of the built-in types."""
+    fields: Object = {
+        "apiVersion": {"type": "string"},
+        "kind": {"type": "string"},
+        "metadata": _reference(prefix, _OBJECT_META),
+    }
+    describe({_LIKE_ALL: {"properties": fields}})
+    return fields
 
 
 def _reference(prefix: str, name: str) -> Object:
@@ -87,19 +105,16 @@ def _meta_definitions(prefix: str) -> Object:
     return openapi.meta_definitions(prefix, v3="components" in prefix)
 
 
-def _embedded(schema: Mapping[str, Any], prefix: str) -> Object:
+def _embedded(schema: Mapping[str, Any], common: Object) -> Object:
     """The schema with the fields that embedded resources have without saying so; rules and the like stay."""
     made = dict(schema)
     if isinstance(schema.get("properties"), dict):
-        made["properties"] = {name: _embedded(inner, prefix) for name, inner in schema["properties"].items()}
+        made["properties"] = {name: _embedded(inner, common) for name, inner in schema["properties"].items()}
     for field in ("items", "additionalProperties"):
         if isinstance(schema.get(field), dict):
-            made[field] = _embedded(schema[field], prefix)
+            made[field] = _embedded(schema[field], common)
     if schema.get("x-kubernetes-embedded-resource"):
-        own = made.get("properties") or {}
-        made["properties"] = {
-            "apiVersion": {"type": "string"}, "kind": {"type": "string"}, **own, "metadata": _reference(prefix, _OBJECT_META),
-        }  # fmt: skip
+        made["properties"] = {**common, **(made.get("properties") or {}), "metadata": common["metadata"]}
     return made
 
 
@@ -117,12 +132,13 @@ def _for_v2(schema: Any) -> Any:
         made.pop("items", None)
         made.pop("properties", None)
     if isinstance(made.get("properties"), dict):
+        nullable = {name for name, inner in made["properties"].items() if isinstance(inner, dict) and inner.get("nullable")}
+        if nullable and made.get("required"):
+            made["required"] = [name for name in made["required"] if name not in nullable]
         made["properties"] = {name: _for_v2(inner) for name, inner in made["properties"].items()}
     for field in ("items", "additionalProperties"):
         if field in made:
             made[field] = _for_v2(made[field])
-    if "allOf" in made:
-        made["allOf"] = [_for_v2(inner) for inner in made["allOf"]]
     return made
 
 

@@ -158,6 +158,7 @@ class CustomResources:
         entry = self._kind.table.entries.get(self._kind.key("", name))
         if entry is None:
             self._stop(name)
+            self._look_at_refused(name)
             return
         definition = self._kind.object(entry)
         if is_being_deleted(definition):
@@ -165,13 +166,23 @@ class CustomResources:
             if CLEANUP_FINALIZER in (definition["metadata"].get("finalizers") or ()):
                 await self._clean_up(definition)
             return
-        every = [self._kind.table.decoded(found) for found in self._kind.table.entries.values()]
-        status = definitions.next_status(definition, every, self._clock.now())
+        status = definitions.next_status(definition, self._every(), self._clock.now())
         if status != definition.get("status"):
             # Looked at again when the image has seen it: what is served is what is stored.
             await self._writer.update(CUSTOM_RESOURCE_DEFINITIONS, {**definition, "status": status})
+            self._look_at_refused(name)
         elif definitions.is_true(definition, "Established"):
             await self._serve(definition, entry)
+
+    def _every(self) -> list[Object]:
+        return [self._kind.table.decoded(found) for found in self._kind.table.entries.values()]
+
+    def _look_at_refused(self, name: str) -> None:
+        """Names that `name` held may be free now, for others of its group."""
+        group = name.partition(".")[2]
+        for other in self._every():
+            if other["spec"]["group"] == group and name_of(other) != name and not definitions.is_true(other, "NamesAccepted"):
+                self._dirty.add(name_of(other))
 
     # Serving
 
@@ -232,6 +243,13 @@ class CustomResources:
         known = self._served.get(name)
         if known is not None and known.stored is not None:
             kind = known.stored
+            if kind.table.entries and not definitions.is_cleaning_up(definition):
+                status = definitions.cleanup_status(
+                    definition, definitions.CLEANING_UP, "CustomResource deletion is in progress", self._clock.now()
+                )
+                # Goes on when the image has seen it.
+                await self._writer.update(CUSTOM_RESOURCE_DEFINITIONS, {**definition, "status": status})
+                return
             if known.watcher is None:
                 known.watcher = _Instances(name, self._dirty)
                 kind.table.watch(known.watcher, None)

@@ -240,6 +240,17 @@ def read_config(call: Call) -> Object:
     return config
 
 
+def check_repeated_keys(call: Call) -> None:
+    """Raises `BadRequest` for a configuration that gives a key twice (`fieldValidation=Strict`)."""
+    from pybernetes.machinery import go_yaml  # which takes a while to load, and is slow: it counts lines
+
+    repeated: list[str] = []
+    go_yaml.load(call.request.body, repeated)
+    if repeated:
+        lines = "".join(f"\n  {found.sentence}" for found in repeated if isinstance(found, go_yaml.Repeated))
+        raise BadRequest(f"error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:{lines}")
+
+
 def applied(call: Call, kind: Kind, config: Object, live: Object | None, subresource: str = "") -> Object:
     """The object after the apply, its entries in it, before defaults. `live` None: it is to be created.
 

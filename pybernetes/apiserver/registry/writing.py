@@ -176,18 +176,25 @@ class Writes:
     async def _apply(self, call: Call, kind: Kind, subresource: str) -> Response:
         """Server-side apply: change the object, or create it."""
         ownership.check_patch_options(call, applies=True)
-        decoding.field_validation(call, "PatchOptions")
+        is_strict = decoding.field_validation(call, "PatchOptions") == "Strict"
         config = ownership.read_config(call)
+
+        def applied(live: Object | None) -> Object:
+            made = ownership.applied(call, kind, config, live, subresource)
+            if is_strict:  # conflicts and the like come first
+                ownership.check_repeated_keys(call)
+            return made
+
         if kind.key(call.info.namespace, call.info.name) in kind.table.entries or subresource:
             entry = await self.change(
                 call,
                 kind,
-                lambda live: ownership.applied(call, kind, config, live, subresource),
+                applied,
                 subresource,
                 ownership.as_given,
             )
             return await entry_response(call, kind, entry)
-        new = ownership.applied(call, kind, config, None)
+        new = applied(None)
         if uid := new["metadata"].get("uid"):
             why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
             raise kind.conflict(call.info.name, why)
