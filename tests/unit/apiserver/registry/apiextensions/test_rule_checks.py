@@ -122,6 +122,7 @@ def definition(schema: Any, *names: str) -> Any:
                 for n, name in enumerate(names)
             ],
         },
+        "status": {"storedVersions": [names[0]]},
     }  # fmt: skip
 
 

@@ -172,6 +172,7 @@ def test_an_authority_that_is_none_is_refused_once_the_definition_is_established
 
 def test_the_approval_of_a_group_of_the_project_is_looked_at_when_it_changes():
     old = definition(group="example.k8s.io")
+    old["metadata"]["name"] = "widgets.example.k8s.io"
     (error,) = validate_create(old)
     assert error.field == "metadata.annotations[api-approved.kubernetes.io]"
     new = clone(old)
