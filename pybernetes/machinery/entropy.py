@@ -51,7 +51,13 @@ class SystemEntropy:
         return _uuid(os.urandom(16))
 
     def name_suffix(self, length: int = 5) -> str:
-        return "".join(self._random.choices(NAME_ALPHABET, k=length))
+        # One draw for all letters; 64 bits more than they hold make them as good as equally likely.
+        number = int.from_bytes(os.urandom(length + 8))
+        letters = []
+        for _ in range(length):
+            number, letter = divmod(number, len(NAME_ALPHABET))
+            letters.append(NAME_ALPHABET[letter])
+        return "".join(letters)
 
     def random(self) -> float:
         return self._random.random()
