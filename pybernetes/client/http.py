@@ -22,7 +22,7 @@ import httptools
 
 from pybernetes.client.transport import ConnectionFailed, RequestTimeout
 from pybernetes.machinery.clock import Clock, SystemClock
-from pybernetes.machinery.http.messages import Request, Response, Upgradable
+from pybernetes.machinery.http.messages import Request, Response, Upgradable, lines_of
 
 if TYPE_CHECKING:
     import ssl
@@ -157,7 +157,7 @@ class HttpTransport:
         if request.body or request.method in ("POST", "PUT", "PATCH"):
             headers["content-length"] = str(len(request.body))
         for name, value in (*headers.items(), *request.more_headers):
-            lines.append(f"{name}: {value}")
+            lines += [f"{name}: {line}" for line in lines_of(value)]
         text = "\r\n".join(lines) + "\r\n\r\n"
         if text.count("\n") != len(lines) + 1 or "\0" in text:
             raise ValueError("a request line or header may not contain a line break")

@@ -16,7 +16,7 @@ from pybernetes.kubectl.flags import Options, duration_s
 from pybernetes.kubectl.mapper import Mapper
 from pybernetes.machinery.clock import Clock, SystemClock
 from pybernetes.machinery.entropy import Entropy, SystemEntropy
-from pybernetes.machinery.http.messages import Request, Response, Upgradable
+from pybernetes.machinery.http.messages import Repeated, Request, Response, Upgradable
 from pybernetes.machinery.meta import Object, Resource
 
 DEFAULT_TIMEOUT_S = 60.0
@@ -178,7 +178,7 @@ class Session:
         if uid := self.options.text("as-uid"):
             headers["impersonate-uid"] = uid
         if groups := self.options.texts("as-group"):
-            headers["impersonate-group"] = ", ".join(groups)
+            headers["impersonate-group"] = Repeated.of(groups)
         return headers
 
     async def close(self) -> None:

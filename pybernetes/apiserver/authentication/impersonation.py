@@ -20,6 +20,7 @@ from pybernetes.apiserver.authorization import forbidden
 from pybernetes.apiserver.authorization.interface import Authorizer, Decision
 from pybernetes.apiserver.authorization.node import NODE_PREFIX, NODES_GROUP
 from pybernetes.machinery.errors import BadRequest, Forbidden
+from pybernetes.machinery.http.messages import lines_of
 
 USER, UID, GROUP, EXTRA = "impersonate-user", "impersonate-uid", "impersonate-group", "impersonate-extra-"
 AUTHENTICATION_GROUP = "authentication.k8s.io"
@@ -60,7 +61,8 @@ def wanted_user(headers: Mapping[str, str]) -> User | None:
     for header, value in headers.items():
         if header.startswith(EXTRA):
             extra[unquote(header.removeprefix(EXTRA)).lower()] = _values(value)
-    wanted = User(name=headers.get(USER, ""), uid=headers.get(UID, ""), groups=_values(headers.get(GROUP, "")), extra=extra)
+    name, uid = (lines_of(headers.get(header, ""))[0] for header in (USER, UID))
+    wanted = User(name=name, uid=uid, groups=_values(headers.get(GROUP, "")), extra=extra)
     if wanted.name:
         return wanted
     if wanted.uid or wanted.groups or wanted.extra:
@@ -69,7 +71,8 @@ def wanted_user(headers: Mapping[str, str]) -> User | None:
 
 
 def _values(header: str) -> tuple[str, ...]:
-    return tuple(value.strip() for value in header.split(",")) if header else ()
+    """Each line is one: names of groups may hold commas."""
+    return tuple(lines_of(header)) if header else ()
 
 
 def _only_named(wanted: User) -> bool:

@@ -18,6 +18,13 @@ class Repeated(str):
     lines: list[str]
 
     @classmethod
+    def of(cls, lines: Sequence[str]) -> Repeated:
+        """For a client: each on a line of its own."""
+        made = cls(", ".join(lines))
+        made.lines = list(lines)
+        return made
+
+    @classmethod
     def joined(cls, before: str, line: str, separator: str = ", ") -> Repeated:
         """One line more; `before` is used up (copying its lines each time would make many of them expensive)."""
         made = cls(f"{before}{separator}{line}")

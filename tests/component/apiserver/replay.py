@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pybernetes.machinery.http.messages import Handler, Request, Response
+from pybernetes.machinery.http.messages import Handler, Repeated, Request, Response
 
 ADMIN_TOKEN = "replay-admin"
 _VOLATILE = {"uid": "<uid>", "resourceVersion": "<rv>", "creationTimestamp": "<time>", "deletionTimestamp": "<time>"}
@@ -176,7 +176,7 @@ class Replay:
         if authenticated:
             sent["authorization"] = f"Bearer {ADMIN_TOKEN}"
         for name, value in (headers or {}).items():
-            sent[name.lower()] = self._fill(", ".join(value) if isinstance(value, list) else value)
+            sent[name.lower()] = Repeated.of(list(map(self._fill, value))) if isinstance(value, list) else self._fill(value)
         path, _, query = path.partition("?")
         return await self.handler(Request(method, quote(path, safe="/:%"), query, sent, data))
 

@@ -5,6 +5,7 @@ import pytest
 from pybernetes.apiserver.attributes import RequestInfo, User
 from pybernetes.apiserver.authentication.impersonation import impersonate
 from pybernetes.machinery import errors
+from pybernetes.machinery.http.messages import Repeated
 from pybernetes.machinery.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
 
 ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
@@ -44,9 +45,13 @@ async def test_without_headers_one_is_oneself(act):
 
 async def test_an_administrator_may_be_anyone(act):
     user = await act(
-        ADMIN, impersonate_user="ann", impersonate_group="g1, g2", impersonate_uid="u1", impersonate_extra_reason="x"
+        ADMIN,
+        impersonate_user="ann",
+        impersonate_group=Repeated.of(["CN=g1, OU=x", "g2"]),
+        impersonate_uid="u1",
+        impersonate_extra_reason="x",
     )
-    assert user == User("ann", "u1", ("g1", "g2", "system:authenticated"), {"reason": ("x",)})
+    assert user == User("ann", "u1", ("CN=g1, OU=x", "g2", "system:authenticated"), {"reason": ("x",)})
     masters = await act(ADMIN, impersonate_user="ann", impersonate_group="system:masters")
     assert masters.groups == ("system:masters", "system:authenticated")
 
