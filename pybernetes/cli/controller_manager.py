@@ -42,7 +42,7 @@ from pybernetes.cli.runtime import run_component
               help="The longest life of a certificate.")  # fmt: skip
 @click.option("--root-ca-file", default="", help="The authority that is published to pods; without it none is.")
 @click.option("--service-account-private-key-file", default="",
-              help="Accepted, not used: tokens are signed by the API server.")  # fmt: skip
+              help="Signs the tokens of Secrets; without it they stay empty.")  # fmt: skip
 @click.option("--node-monitor-period", "node_monitor_period_s", default="5s", type=DURATION, show_default=True,
               help="How soon a node that may not be evicted yet is looked at again.")  # fmt: skip
 @click.option("--node-monitor-grace-period", "node_monitor_grace_period_s", default="50s", type=DURATION, show_default=True,

@@ -36,6 +36,7 @@ from pybernetes.machinery.entropy import Entropy
 from pybernetes.machinery.errors import StatusError
 from pybernetes.machinery.log import logger
 from pybernetes.machinery.meta import Object, Resource
+from pybernetes.machinery.resources import SECRETS
 
 log = logger("controllers")
 
@@ -86,7 +87,7 @@ class Manager:
 
     def informer(self, resource: Resource) -> Informer:
         known = self._full.setdefault((resource.group, resource.version, resource.plural), resource)
-        return self._informers.informer(known, transform=_without_managed_fields)
+        return self._informers.informer(known, transform=_lean_secret if resource == SECRETS else _without_managed_fields)
 
     def metadata_informer(self, resource: Resource) -> Informer:
         if (resource.group, resource.version, resource.plural) in self._full:
@@ -249,6 +250,17 @@ def _without_managed_fields(obj: Object) -> Object:
     if "managedFields" not in obj["metadata"]:
         return obj
     return {**obj, "metadata": {key: value for key, value in obj["metadata"].items() if key != "managedFields"}}
+
+
+# Secrets that a controller reads: those of other types are large or many, and are nobody's business.
+_READ_SECRETS = frozenset(("bootstrap.kubernetes.io/token", "kubernetes.io/service-account-token"))
+
+
+def _lean_secret(secret: Object) -> Object:
+    lean = _without_managed_fields(secret)
+    if "data" not in lean or lean.get("type") in _READ_SECRETS:
+        return lean
+    return {key: value for key, value in lean.items() if key != "data"}
 
 
 _KEPT = (

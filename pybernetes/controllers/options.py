@@ -31,7 +31,7 @@ class Options:
     cluster_signing_key_file: str = ""
     cluster_signing_duration_s: float = 8760 * 3600.0
     root_ca_file: str = ""
-    service_account_private_key_file: str = ""  # tokens are signed by the API server (TokenRequest); accepted for its name
+    service_account_private_key_file: str = ""  # signs the tokens of Secrets; others are the API server's (TokenRequest)
 
     node_monitor_period_s: float = 5.0
     node_monitor_grace_period_s: float = 50.0

@@ -15,6 +15,7 @@ from pybernetes.controllers import (
     replicaset,
     root_ca_publisher,
     serviceaccount,
+    serviceaccount_token,
     taint_eviction,
     token_cleaner,
     validatingadmissionpolicy_status,
@@ -23,6 +24,7 @@ from pybernetes.controllers.certificates import approving, cleaner, signing
 from pybernetes.controllers.controller import Declared
 
 ALL: tuple[Declared, ...] = (
+    Declared("serviceaccount-token-controller", serviceaccount_token.controller, ("serviceaccount-token",)),
     Declared("endpoints-controller", endpoints.controller, ("endpoint",)),
     Declared("endpointslice-controller", endpointslice.controller, ("endpointslice",)),
     Declared("replicationcontroller-controller", replicaset.replicationcontroller, ("replicationcontroller",)),

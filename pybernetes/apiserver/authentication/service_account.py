@@ -3,7 +3,6 @@
 The signature of a token is verified once and remembered; its times and the objects it is bound to are checked with every use,
 so that a token dies with its service account, pod, secret or node at once.
 
-Left out: the legacy tokens of `kubernetes.io/service-account-token` Secrets.
 Source: https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#bound-service-account-tokens, KEP-1205
 """
 
@@ -16,8 +15,8 @@ from typing import Any
 import jwt
 
 from pybernetes.apiserver.attributes import User
+from pybernetes.apiserver.authentication.audiences import intersection
 from pybernetes.apiserver.authentication.interface import Identity
-from pybernetes.apiserver.authentication.keys import PublicKey, read_public_keys
 from pybernetes.apiserver.authentication.options import Options
 from pybernetes.apiserver.authentication.unverified import unverified_issuer
 from pybernetes.apiserver.registry.strategy import Reader
@@ -25,6 +24,7 @@ from pybernetes.machinery.clock import Clock, parse_time
 from pybernetes.machinery.errors import Unauthorized
 from pybernetes.machinery.meta import Object, Resource, uid_of
 from pybernetes.machinery.resources import NODES, PODS, SECRETS, SERVICE_ACCOUNTS
+from pybernetes.machinery.signing_keys import PublicKey, read_public_keys
 
 USER_PREFIX = "system:serviceaccount:"
 ALL_ACCOUNTS = "system:serviceaccounts"
@@ -64,13 +64,27 @@ class Claims:
     node: Object | None
 
 
+def verifying_keys(options: Options) -> dict[str, PublicKey]:
+    """The keys that may have signed tokens, by their ids. Raises OSError, ValueError."""
+    paths = [*options.service_account_key_file]
+    if options.service_account_signing_key_file is not None:
+        paths.append(options.service_account_signing_key_file)
+    return {key.id: key for key in read_public_keys(paths)}
+
+
+def check_audiences(offered: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of a token's audiences that are wanted. Raises `Unauthorized` if there is none."""
+    meant = intersection(offered, wanted)
+    if not meant:
+        raise Unauthorized(f"token audiences {_listed(offered)} is invalid for the target audiences {_listed(wanted)}")
+    return meant
+
+
 class ServiceAccountTokens:
     def __init__(self, options: Options, *, reader: Reader, clock: Clock) -> None:
-        paths = [*options.service_account_key_file]
-        if options.service_account_signing_key_file is not None:
-            paths.append(options.service_account_signing_key_file)
-        self._keys = {key.id: key for key in read_public_keys(paths)}
+        self._keys = verifying_keys(options)
         self._issuers = frozenset(options.service_account_issuer)
+        self._audiences = options.audiences
         self._lookup = options.service_account_lookup
         self._reader = reader
         self._clock = clock
@@ -81,15 +95,11 @@ class ServiceAccountTokens:
         if claims is None:
             if unverified_issuer(token) not in self._issuers:
                 return None  # someone else's token
-            claims = _claims(_verified_payload(token, self._keys))
+            claims = _claims(verified_payload(token, self._keys))
             if len(self._verified) >= REMEMBERED_MAX:
                 self._verified.clear()
             self._verified[token] = claims
-        meant = tuple(audience for audience in claims.audiences if audience in audiences)
-        if not meant:
-            raise Unauthorized(
-                f"token audiences {_listed(claims.audiences)} is invalid for the target audiences {_listed(audiences)}"
-            )
+        meant = check_audiences(claims.audiences or self._audiences, audiences)
         now = self._clock.now()
         _check_times(claims, now)
         if self._lookup:
@@ -97,7 +107,8 @@ class ServiceAccountTokens:
         return Identity(_user(claims), meant)
 
 
-def _verified_payload(token: str, keys: dict[str, PublicKey]) -> Object:
+def verified_payload(token: str, keys: dict[str, PublicKey]) -> Object:
+    """What a token says that one of the keys has signed; its times are not looked at. Raises `Unauthorized`."""
     try:
         key_id = jwt.get_unverified_header(token).get("kid", "")
     except jwt.InvalidTokenError as error:

@@ -11,7 +11,6 @@ from datetime import timedelta
 import jwt
 
 from pybernetes.apiserver.authentication.issuer_discovery import KEYS_PATH, is_discoverable
-from pybernetes.apiserver.authentication.keys import read_public_keys, read_signing_key
 from pybernetes.apiserver.authentication.options import Options
 from pybernetes.apiserver.authentication.service_account import account_user_name
 from pybernetes.apiserver.registry.strategy import Reader
@@ -21,6 +20,7 @@ from pybernetes.machinery.entropy import Entropy
 from pybernetes.machinery.errors import FieldError
 from pybernetes.machinery.meta import Object, Resource, name_of, namespace_of, parse_api_version, uid_of
 from pybernetes.machinery.resources import NODES, PODS, SECRETS, SERVICE_ACCOUNTS
+from pybernetes.machinery.signing_keys import read_public_keys, read_signing_key
 
 GROUP = "authentication.k8s.io"
 DEFAULT_EXPIRATION_S = 3600

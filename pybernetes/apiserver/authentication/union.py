@@ -203,13 +203,16 @@ def _request_authenticators(options: Options, authorities: list[Authorities]) ->
 def _token_authenticators(options: Options, *, reader: Reader, clock: Clock) -> list[TokenAuthenticator]:
     """Those that know tokens by themselves, which are asked first."""
     from pybernetes.apiserver.authentication.bootstrap_token import BootstrapTokens
-    from pybernetes.apiserver.authentication.service_account import ServiceAccountTokens
+    from pybernetes.apiserver.authentication.legacy_token import LegacyTokens
+    from pybernetes.apiserver.authentication.service_account import ServiceAccountTokens, verifying_keys
     from pybernetes.apiserver.authentication.token_file import TokenFile
 
     found: list[TokenAuthenticator] = []
     if options.token_auth_file is not None:
         found.append(AudienceAgnostic(TokenFile(options.token_auth_file), options.audiences))
     if options.service_account_issuer:
+        lookup, audiences = options.service_account_lookup, options.audiences
+        found.append(LegacyTokens(verifying_keys(options), lookup=lookup, audiences=audiences, reader=reader))
         found.append(ServiceAccountTokens(options, reader=reader, clock=clock))
     if options.enable_bootstrap_token_auth:
         found.append(AudienceAgnostic(BootstrapTokens(reader=reader, clock=clock), options.audiences))
