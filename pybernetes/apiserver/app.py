@@ -16,6 +16,7 @@ from pybernetes.apiserver.audit.log import AuditLog
 from pybernetes.apiserver.authentication import flags as authentication
 from pybernetes.apiserver.authorization import Options as AuthorizationOptions
 from pybernetes.apiserver.authorization import configuration as authorization
+from pybernetes.apiserver.identity import server_id
 from pybernetes.apiserver.kubernetes_service import keep_kubernetes_service
 from pybernetes.apiserver.options import Options
 from pybernetes.apiserver.proxying.targets import Kubelets
@@ -136,7 +137,10 @@ def authorization_options(options: Options) -> AuthorizationOptions:
                 "--authorization-config can not be specified when --authorization-mode or --authorization-webhook-* flags "
                 "are defined"
             )
-        return AuthorizationOptions(file=options.authorization_config, policy_file=options.authorization_policy_file)
+        return AuthorizationOptions(
+            file=options.authorization_config, policy_file=options.authorization_policy_file,
+            server_id=server_id(socket.gethostname()),
+        )  # fmt: skip
     webhook = None
     if webhook_file:
         webhook = authorization.Webhook(

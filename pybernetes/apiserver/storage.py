@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pybernetes.apiserver.encryption.store import ROOT, EncryptedStore, NoProviders, Resources
+from pybernetes.apiserver.identity import server_id
 from pybernetes.apiserver.options import Options
 from pybernetes.apiserver.registry.kinds import stored_under
 from pybernetes.machinery import resources
@@ -37,7 +38,7 @@ async def open_encryption(options: Options, *, clock: Clock, entropy: Entropy) -
         raise ValueError("--encryption-provider-config-automatic-reload must be set with --encryption-provider-config")
     if not path:
         return None
-    from pybernetes.apiserver.encryption.encryption import Encryption, server_id  # loads cryptography and prometheus-client
+    from pybernetes.apiserver.encryption.encryption import Encryption  # loads cryptography and prometheus-client
 
     return await Encryption.open(
         path, reload=reload, clock=clock, entropy=entropy, server_id=server_id(socket.gethostname())

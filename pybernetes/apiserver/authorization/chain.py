@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pybernetes.apiserver.attributes import RequestInfo, User
-from pybernetes.apiserver.authorization import abac
 from pybernetes.apiserver.authorization.configuration import (
     DEFAULT_MODES,
     WEBHOOK,
@@ -27,14 +26,14 @@ from pybernetes.apiserver.authorization.metrics import Metrics
 from pybernetes.apiserver.authorization.node import NodeAuthorizer
 from pybernetes.apiserver.authorization.rbac import RBAC
 from pybernetes.apiserver.authorization.union import AlwaysAllow, AlwaysDeny, Member, Union
-from pybernetes.apiserver.authorization.webhook import WebhookAuthorizer
-from pybernetes.apiserver.kubeconfig_webhook import KubeconfigWebhook
 from pybernetes.apiserver.registry.strategy import Reader
-from pybernetes.client.kubeconfig import ConfigError
 from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.entropy import Entropy
 from pybernetes.machinery.files import stamp_of
 from pybernetes.machinery.log import logger
+
+if TYPE_CHECKING:
+    from pybernetes.apiserver.authorization.webhook import WebhookAuthorizer
 
 log = logger("apiserver")
 
@@ -49,6 +48,7 @@ class Options:
     configuration: Configuration = field(default_factory=lambda: of_modes(DEFAULT_MODES))
     file: str = ""  # an AuthorizationConfiguration
     policy_file: str = ""  # of ABAC
+    server_id: str = ""  # for metrics
 
 
 class Chain:
@@ -58,7 +58,7 @@ class Chain:
         self, options: Options, reader: Reader, *, clock: Clock, entropy: Entropy, metrics: Metrics | None = None
     ) -> None:
         """Raises `ConfigurationError`, `PolicyError`, and OSError for files that cannot be read."""
-        self.metrics = metrics or Metrics()
+        self.metrics = metrics or Metrics(options.server_id)
         self._clock = clock
         self._entropy = entropy
         self._file = options.file
@@ -74,6 +74,8 @@ class Chain:
         if "RBAC" in self._required:
             self._kept["RBAC"] = RBAC(reader)
         if "ABAC" in self._required:
+            from pybernetes.apiserver.authorization import abac
+
             self._kept["ABAC"] = abac.load(options.policy_file)
         self._webhooks: list[WebhookAuthorizer] = []
         self._retired: list[tuple[float, WebhookAuthorizer]] = []  # (when to close it, monotonic), the oldest first
@@ -148,6 +150,11 @@ class Chain:
         return Union(members, self.metrics)
 
     def _webhook(self, name: str, webhook: Webhook) -> WebhookAuthorizer:
+        # Imported here: few servers have webhooks, and every server wants to start soon.
+        from pybernetes.apiserver.authorization.webhook import WebhookAuthorizer
+        from pybernetes.apiserver.kubeconfig_webhook import KubeconfigWebhook
+        from pybernetes.client.kubeconfig import ConfigError
+
         try:
             remote = KubeconfigWebhook(
                 webhook.kubeconfig, clock=self._clock, entropy=self._entropy, timeout_s=webhook.timeout_s

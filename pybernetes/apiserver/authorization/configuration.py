@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pybernetes.apiserver.authorization.conditions import Conditions, compile_conditions
-from pybernetes.machinery import config_file, go_duration
+from pybernetes.machinery import go_duration
 from pybernetes.machinery.errors import FieldError, aggregate
 from pybernetes.machinery.meta import Object
 from pybernetes.machinery.validation import dns_1123_subdomain_errors
@@ -137,6 +137,8 @@ _VERSIONS: Final = {f"apiserver.config.k8s.io/{version}": _SCHEMA for version in
 
 def parse(data: bytes, required: Collection[str] = ()) -> Configuration:
     """The configuration of a file's content. `required`: types that must be there. Raises `ConfigurationError`."""
+    from pybernetes.machinery import config_file  # for those who have a file
+
     try:
         document = config_file.read(data, "AuthorizationConfiguration", _VERSIONS) if data else {}
         authorizers = [_with_durations(found) for found in document.get("authorizers") or ()]

@@ -5,6 +5,7 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/webhook/
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from typing import Final, NamedTuple, Protocol
 
@@ -67,8 +68,12 @@ class WebhookAuthorizer:
         if known is not None and known.until_s > self._clock.monotonic():
             self._kept.move_to_end(key)
             return known.verdict
+        started_s = self._clock.monotonic()
         try:
             answer = await self._remote.post(questions.review_of(spec, self._config.version), self._observe)
+        except asyncio.CancelledError:  # whoever asked has gone
+            self._metrics.webhook_asked(self._name, "canceled", self._clock.monotonic() - started_s)
+            raise
         except WebhookFailed as failure:
             log.warning("Failed to make webhook authorizer request", webhook=self._name, err=str(failure))
             if self._on_failure is Decision.NO_OPINION:

@@ -8,8 +8,6 @@ must be over. A file that cannot be used changes nothing, and is tried again.
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -237,9 +235,3 @@ class _Generation:
 async def _end_later(running: asyncio.Task[None], generation: _Generation, clock: Clock) -> None:
     await clock.sleep(generation.grace_s)
     running.cancel()
-
-
-def server_id(host_name: str) -> str:
-    """The identity of an API server on a machine, as upstream makes it."""
-    digest = hashlib.sha256(host_name.encode()).digest()[:16]
-    return f"apiserver-{base64.b32encode(digest).decode().rstrip('=').lower()}"

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import pytest
 
 from pybernetes.apiserver.encryption.configuration import Configuration, Key, Provider, Rule
-from pybernetes.apiserver.encryption.encryption import Encryption, server_id
+from pybernetes.apiserver.encryption.encryption import Encryption
 from pybernetes.apiserver.encryption.metrics import Metrics
 from pybernetes.apiserver.encryption.transformers import CannotTransform, Place, Transformer
+from pybernetes.apiserver.identity import server_id
 from pybernetes.machinery.clock import SystemClock
 from pybernetes.machinery.entropy import SystemEntropy
 
