@@ -177,13 +177,17 @@ class _Serving:
         return context
 
 
+def _is_domain(name: str) -> bool:
+    return not dns_1123_subdomain_errors(name.removeprefix("*.").lower()) and not parse_ip(name)
+
+
 def names_in(certificate: bytes) -> Sequence[str]:
     """The server names that a certificate (PEM) is for: its common name, if that is one, and its DNS names."""
     from cryptography import x509  # loaded by those who have certificates by name
 
     found = x509.load_pem_x509_certificate(certificate)
     names = [str(attribute.value) for attribute in found.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
-    names = [name for name in names if not dns_1123_subdomain_errors(name.removeprefix("*.").lower()) and not parse_ip(name)]
+    names = [name for name in names if name == "*" or _is_domain(name)]
     try:
         alternatives = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:

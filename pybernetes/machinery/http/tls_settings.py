@@ -109,4 +109,5 @@ def lookup(names: Mapping[str, int], server_name: str | None) -> int | None:
     name = server_name.lower()
     if name in names:
         return names[name]
-    return names.get("*." + name.partition(".")[2])
+    _, dot, rest = name.partition(".")
+    return names.get(f"*{dot}{rest}")

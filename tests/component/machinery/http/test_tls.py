@@ -181,6 +181,15 @@ async def test_versions_and_ciphers_are_those_of_the_flags(folder, server):
     await strict.stop(0)
 
 
+async def test_a_port_is_shared_by_those_who_both_permit_it(server):
+    await server.start("127.0.0.1", 0, shared=True)
+    other = Server(server.handler, clock=SystemClock())
+    await other.start("127.0.0.1", server.port, shared=True)
+    with pytest.raises(OSError, match="address already in use"):
+        await other.start("127.0.0.1", server.port)
+    await other.stop(0)
+
+
 def test_a_resumed_session_still_has_its_chain(folder):
     """Else a client that resumes would lose its identity: who vouched for it is asked for each connection."""
     folder.issue("alice", usages=pki.CLIENT)

@@ -66,7 +66,8 @@ def test_given_names_outweigh_those_in_certificates_and_the_first_of_equals_coun
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted"), [("x.c.com", 1), ("X.C.com", 1), ("c.com", 0), ("y.x.c.com", None), ("", None), (None, None)]
+    ("name", "wanted"),
+    [("x.c.com", 1), ("X.C.com", 1), ("c.com", 0), ("y.x.c.com", None), ("localhost", 2), ("", None), (None, None)],
 )
 def test_a_wildcard_stands_for_the_first_label(name, wanted):
-    assert lookup({"c.com": 0, "*.c.com": 1}, name) == wanted
+    assert lookup({"c.com": 0, "*.c.com": 1, "*": 2}, name) == wanted
