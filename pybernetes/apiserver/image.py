@@ -20,6 +20,7 @@ import msgspec
 import orjson
 
 from pybernetes.machinery.clock import Clock
+from pybernetes.machinery.errors import StatusError
 from pybernetes.machinery.log import logger
 from pybernetes.machinery.meta import Object
 from pybernetes.store.interface import Change, Compacted, Entry, Revision, Store, Unavailable
@@ -98,7 +99,7 @@ class Table:
         # Each group in the order in which they came: it is the order in which they are told, which a seed must repeat.
         self._watchers: dict[tuple[str, str] | None, dict[Watcher, None]] = {}
         self._readers: Mapping[str, FieldReader] = {}
-        self._by_field: dict[str, dict[str, set[str]]] = {}  # field -> value -> keys
+        self._by_field: dict[str, dict[str | None, set[str]]] = {}  # field -> value (None: it cannot be read) -> keys
         self._keys: list[str] = []
         self._decoded: dict[str, tuple[Revision, Object]] = {}
 
@@ -124,30 +125,31 @@ class Table:
         return field in self._readers
 
     def holding(self, field: str, value: str) -> Sequence[str]:
-        """The keys, in order, of the entries that have this value in an indexed field."""
-        return sorted(self._by_field[field].get(value, ()))
+        """The keys, in order, of the entries that have this value in an indexed field, or that cannot be read."""
+        values = self._by_field[field]
+        return sorted({*values.get(value, ()), *values.get(None, ())})
 
     def _make_index(self) -> None:
         self._by_field = {field: {} for field in self._readers}
         for field, read in self._readers.items():
             values = self._by_field[field]
             for key, entry in self.entries.items():
-                values.setdefault(read(entry.value), set()).add(key)
+                values.setdefault(_field_of(entry, read), set()).add(key)
 
     def _reindex(self, change: Change) -> None:
         old, new = change.previous, change.entry
         for field, read in self._readers.items():
-            was = None if old is None else read(old.value)
-            is_ = None if new is None else read(new.value)
+            was, is_ = [() if entry is None else (_field_of(entry, read),) for entry in (old, new)]
             if was == is_:
                 continue
             values = self._by_field[field]
-            if was is not None and (keys := values.get(was)) is not None:
-                keys.discard(change.key)
-                if not keys:
-                    del values[was]
-            if is_ is not None:
-                values.setdefault(is_, set()).add(change.key)
+            for value in was:
+                if (keys := values.get(value)) is not None:
+                    keys.discard(change.key)
+                    if not keys:
+                        del values[value]
+            for value in is_:
+                values.setdefault(value, set()).add(change.key)
 
     def decoded(self, entry: Entry) -> Object:
         """The object of a current entry with its resourceVersion; shared, so never altered."""
@@ -165,7 +167,7 @@ class Table:
     def load(self, entries: Sequence[Entry], revision: Revision) -> None:
         """Another state, with no changes that lead to it; who came meanwhile to watch would miss them, and is cut as well."""
         self.entries = {entry.key: entry for entry in entries}
-        self.size = sum(len(entry.value) for entry in entries)
+        self.size = sum(map(_size_of, entries))
         self._keys = sorted(self.entries)
         self._make_index()
         self._decoded.clear()
@@ -179,7 +181,7 @@ class Table:
         if change.entry is None:
             old = self.entries.pop(key, None)
             if old is not None:
-                self.size -= len(old.value)
+                self.size -= _size_of(old)
                 del self._keys[bisect_left(self._keys, key)]
             self._decoded.pop(key, None)
         else:
@@ -187,8 +189,8 @@ class Table:
             if old is None:
                 insort(self._keys, key)
             else:
-                self.size -= len(old.value)
-            self.size += len(change.entry.value)
+                self.size -= _size_of(old)
+            self.size += _size_of(change.entry)
             self.entries[key] = change.entry
         if self._readers:
             self._reindex(change)
@@ -272,6 +274,21 @@ class Table:
     @property
     def watcher_count(self) -> int:
         return sum(len(watchers) for watchers in self._watchers.values())
+
+
+def _size_of(entry: Entry) -> int:
+    """Bytes of its value; 0 of one that cannot be read (decrypted)."""
+    try:
+        return len(entry.value)
+    except StatusError:
+        return 0
+
+
+def _field_of(entry: Entry, read: FieldReader) -> str | None:
+    try:
+        return read(entry.value)
+    except StatusError:
+        return None
 
 
 def decode(entry: Entry) -> Object:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pybernetes.apiserver.encryption.entries import Unreadable
 from pybernetes.apiserver.image import Event, Table
 from pybernetes.store.interface import Change, Entry, Revision
 
@@ -89,3 +90,18 @@ def test_who_watches_while_another_state_is_loaded_is_cut_since_nothing_tells_of
     table.load([entry("/registry/pods/a", 7)], Revision(9))
     assert watcher.is_cut
     assert table.since(8) is None
+
+
+def test_what_cannot_be_read_is_there_and_found_under_every_value_of_an_index() -> None:
+    """A server whose image could not be loaded for one such entry never came up."""
+    table = Table("/registry/pods/")
+    table.index({"value": lambda value: value.decode()[:1]})
+    readable, broken = entry("/registry/pods/a", 1), Unreadable(entry("/registry/pods/b", 1), "no key")
+    table.load([readable, broken], Revision(1))
+    assert (len(table), table.size) == (2, len(readable.value))
+    assert table.holding("value", "{") == ["/registry/pods/a", "/registry/pods/b"]
+    assert table.holding("value", "x") == ["/registry/pods/b"]
+    table.apply(Change(Revision(2), broken.key, entry(broken.key, 2), broken), now=0.0)
+    assert table.holding("value", "x") == []
+    table.apply(Change(Revision(3), broken.key, None, entry(broken.key, 2)), now=0.0)
+    assert (table.holding("value", "{"), table.size) == (["/registry/pods/a"], len(readable.value))
