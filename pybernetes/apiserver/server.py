@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pybernetes.apiserver import authentication, compression, deadlines, requests, reviews, snapshots, version
+from pybernetes.apiserver import authentication, compression, deadlines, indenting, requests, reviews, snapshots, version
 from pybernetes.apiserver.admission import chain
 from pybernetes.apiserver.admission.policies import params_access
 from pybernetes.apiserver.admission.policies.metrics import PoliciesMetrics
@@ -282,6 +282,8 @@ class ApiServer:
                 self._deadlines.end(running)
         if record is not None:
             record.finish(response)
+        if running is not None and indenting.wanted(request):
+            indenting.indent(response)
         if running is not None and compression.accepted(request.headers.get("accept-encoding", "")):
             await compression.compress(response)
         self.metrics.observe(info, response.status, self._clock.monotonic() - started)
@@ -484,7 +486,7 @@ class ApiServer:
         if reads_only and request.method not in ("GET", "HEAD"):
             raise _not_allowed()
         if path in ("/version", "/version/"):
-            return rendering.respond(200, orjson.dumps(version.INFO))
+            return rendering.respond(200, orjson.dumps(version.INFO, option=orjson.OPT_INDENT_2))
         if path == snapshots.PATH:
             return await snapshots.serve(self._store)
         if path == "/":

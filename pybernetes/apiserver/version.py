@@ -6,6 +6,7 @@ import platform
 
 from pybernetes.machinery.meta import Object
 
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # by Go's names
 MAJOR, MINOR, PATCH = 1, 36, 0
 
 INFO: Object = {
@@ -21,5 +22,5 @@ INFO: Object = {
     "buildDate": "1970-01-01T00:00:00Z",
     "goVersion": f"python{platform.python_version()}",
     "compiler": "cpython",
-    "platform": f"linux/{'amd64' if platform.machine() == 'x86_64' else platform.machine()}",
+    "platform": f"linux/{_ARCHITECTURES.get(platform.machine(), platform.machine())}",
 }
