@@ -441,7 +441,7 @@ class ApiServer:
     async def _serve_review(self, call: Call, resource: Resource, review: reviews.Review) -> Response:
         if call.info.verb != "create":
             raise _not_allowed()
-        obj, _ = decoding.read_body(call, resource.gvk)
+        obj = decoding.read_request(call, resource.gvk)
         answer = await review(obj, call.info, call.user)
         answer = {"kind": resource.kind, "apiVersion": resource.api_version, **answer}
         return rendering.respond_object(201, answer, call.format, call.warnings)

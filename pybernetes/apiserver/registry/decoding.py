@@ -17,7 +17,7 @@ from pybernetes.machinery import codec
 from pybernetes.machinery.errors import BadRequest, DecodeError, FieldError, Invalid, StatusError, UnsupportedMediaType, invalid
 from pybernetes.machinery.meta import GroupVersionKind, Object
 from pybernetes.machinery.patch import json_patch, merge, strategic
-from pybernetes.machinery.schema import field_warnings, strict_error
+from pybernetes.machinery.schema import field_warnings, schema_for, strict_error
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -51,6 +51,16 @@ def read_body(call: Call, expected: GroupVersionKind, *, find_duplicates: bool =
 
         return protobuf.decode(call.request.body, expected), []
     return codec.decode(call.request.body, content_type, find_duplicates=find_duplicates, expected_kind=expected.kind)
+
+
+def read_request(call: Call, gvk: GroupVersionKind) -> Object:
+    """The body as what is asked for once and not stored: a review, an Eviction, DeleteOptions.
+
+    Raises `BadRequest`, `UnsupportedMediaType`.
+    """
+    obj, _ = read_body(call, gvk)
+    schema_for(gvk).conform(obj)
+    return obj
 
 
 def read_object(call: Call, kind: Kind) -> Object:
@@ -200,7 +210,7 @@ def read_options(call: Call, kind: str, allowed: Sequence[str]) -> Object:
     """DeleteOptions from the body and, over it, from the query. Raises `BadRequest`."""
     options: Object = {}
     if call.request.body:
-        options, _ = read_body(call, GroupVersionKind("", "v1", kind))
+        options = read_request(call, GroupVersionKind("", "v1", kind))
     for name in allowed:
         if name in call.query:
             options[name] = call.query[name]

@@ -101,7 +101,7 @@ class Subresources:
     async def bind(self, call: Call, name: str) -> Response:
         """Assign a pod to a node (upstream: `BindingREST`). Answers a Status."""
         kind = self._kinds[PODS]
-        binding, _ = decoding.read_body(call, BINDINGS.gvk)
+        binding = decoding.read_request(call, BINDINGS.gvk)
         meta = binding.get("metadata") or {}
         name = name or meta.get("name", "")
         if meta.get("name") not in (None, "", name):
@@ -147,7 +147,7 @@ class Subresources:
     # eviction
 
     async def _evict(self, call: Call, kind: Kind) -> Response:
-        eviction, _ = decoding.read_body(call, _EVICTION)
+        eviction = decoding.read_request(call, _EVICTION)
         given = (eviction.get("metadata") or {}).get("name") or call.info.name
         if given != call.info.name:
             raise BadRequest("name in URL does not match name in Eviction object")
@@ -223,7 +223,7 @@ class Subresources:
     # token
 
     async def _token(self, call: Call, kind: Kind, issue: IssueToken) -> Response:
-        request, _ = decoding.read_body(call, _TOKEN_REQUEST)
+        request = decoding.read_request(call, _TOKEN_REQUEST)
         await self._image.current()
         given = (request.get("metadata") or {}).get("name") or call.info.name
         if given != call.info.name:
