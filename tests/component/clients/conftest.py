@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.component.clients.cluster import Cluster, Result
 from tools import install_clients
@@ -41,12 +42,13 @@ def installed(name: str, program: str) -> Path:
 
 def runner(cluster: Cluster, namespace: str, program: Path) -> Run:
     """Runs it in `namespace`; fails the test where it fails, unless `fails` says that it should."""
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    config["contexts"][0]["context"]["namespace"] = namespace
+    path = cluster.directory / f"{namespace}.kubeconfig"
+    path.write_text(yaml.safe_dump(config))
 
     def run(*words: str, stdin: str = "", fails: bool = False, **environment: str) -> Result:
-        command = [str(program), *words]
-        at = command.index("--") if "--" in command else len(command)
-        command[at:at] = ["--namespace", namespace]
-        result = cluster.call(command, stdin=stdin, **environment)
+        result = cluster.call([str(program), *words], stdin=stdin, **{"KUBECONFIG": str(path), **environment})
         assert (result.code != 0) is fails, f"{' '.join(words)}: exit {result.code}\n{result.out}{result.err}"
         return result
 
