@@ -34,11 +34,11 @@ class Call:
         self.audit_annotations: dict[str, str] = {}  # what admission has to say to the audit log
         self.format: Format = DEFAULT_FORMAT
 
-    def negotiate(self, gvk: GroupVersionKind) -> None:
-        """Read the Accept header; `gvk` is what will be answered. Raises `NotAcceptable`."""
+    def negotiate(self, gvk: GroupVersionKind, *, tables: bool = True) -> None:
+        """Read the Accept header; `gvk` is what will be answered, `tables`: whether as a Table, too. Raises `NotAcceptable`."""
         accept = self.request.headers.get("accept", "")
         binary = "protobuf" in accept and _has_message(gvk)
-        self.format = negotiate(accept, binary=binary or "protobuf" not in accept)
+        self.format = negotiate(accept, binary=binary or "protobuf" not in accept, tables=tables)
         if self.format.shape == "table":
             check_include(self.include)
 

@@ -27,6 +27,7 @@ class _Listed:
     subresources: Mapping[str, Subresource]
     storage_hash: str
     verbs: Sequence[str]
+    is_custom: bool = False
 
 
 class Discovery:
@@ -41,7 +42,7 @@ class Discovery:
         """The custom resources that there are, from now on."""
         listed = [_Listed(found, SUBRESOURCES[found], STORAGE_VERSION_HASHES[found], sorted(found.verbs)) for found in BUILTIN]
         listed += [
-            _Listed(kind.resource, kind.subresources, kind.storage_hash, CUSTOM_VERBS)
+            _Listed(kind.resource, kind.subresources, kind.storage_hash, CUSTOM_VERBS, is_custom=True)
             for kind in sorted(custom, key=lambda kind: (kind.resource.group, kind.resource.plural))
         ]
         by_version: dict[str, list[_Listed]] = {}
@@ -170,9 +171,11 @@ def _subresource(resource: Resource, below: Subresource) -> Object:
 
 def _resource_discovery(found: _Listed) -> Object:
     resource = found.resource
+    # Of built-in kinds upstream leaves away what their place in the document says.
+    group, version = (resource.group, resource.version) if found.is_custom else ("", "")
     entry: Object = {
         "resource": resource.plural,
-        "responseKind": {"group": "", "version": "", "kind": resource.kind},
+        "responseKind": {"group": group, "version": version, "kind": resource.kind},
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.singular,
         "verbs": list(found.verbs),
@@ -181,15 +184,18 @@ def _resource_discovery(found: _Listed) -> Object:
         entry["shortNames"] = list(resource.short_names)
     if resource.categories:
         entry["categories"] = list(resource.categories)
-    below = [_subresource_discovery(resource, below) for below in _ordered(found.subresources)]
+    ordered = _ordered(found.subresources)
+    if found.is_custom:
+        ordered = ordered[::-1]  # the status comes first
+    below = [_subresource_discovery(resource, below, group, version) for below in ordered]
     if below:
         entry["subresources"] = below
     return entry
 
 
-def _subresource_discovery(resource: Resource, below: Subresource) -> Object:
-    foreign = (below.gvk.group, below.gvk.version) != (resource.group, resource.version)
-    group, version = (below.gvk.group, below.gvk.version) if foreign else ("", "")
+def _subresource_discovery(resource: Resource, below: Subresource, group: str, version: str) -> Object:
+    if (below.gvk.group, below.gvk.version) != (resource.group, resource.version):
+        group, version = below.gvk.group, below.gvk.version
     return {
         "subresource": below.name,
         "responseKind": {"group": group, "version": version, "kind": below.gvk.kind},

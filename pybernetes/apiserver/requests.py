@@ -144,10 +144,11 @@ DEFAULT_FORMAT = Format()
 
 
 @lru_cache(256)
-def negotiate(accept: str, *, binary: bool = True) -> Format:
+def negotiate(accept: str, *, binary: bool = True, tables: bool = True) -> Format:
     """The first acceptable range, in the client's order of preference. Raises `NotAcceptable`.
 
-    `binary`: whether the objects themselves can be written in protobuf; their metadata always can, Tables never.
+    `binary`: whether the objects themselves can be written in protobuf; their metadata always can, Tables never. `tables`:
+    whether there are any: what is asked, and not kept, has no columns.
     """
     if not accept or accept == JSON or accept == "*/*":
         return DEFAULT_FORMAT
@@ -166,6 +167,8 @@ def negotiate(accept: str, *, binary: bool = True) -> Format:
                 return Format(media, api_discovery=True)
         elif group == "meta.k8s.io" and version in ("v1", "v1beta1"):
             if wanted == "Table":
+                if not tables:
+                    continue
                 return Format(media, "table", version=version)
             if wanted in ("PartialObjectMetadata", "PartialObjectMetadataList"):
                 return Format(media, "partial", version=version, of_list=wanted.endswith("List"))

@@ -87,6 +87,7 @@ log = logger("apiserver")
 _TEXT = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 START_WAIT_S = 5.0  # for which a request is held while the server starts
 _PROXIED = deadlines.LONG_RUNNING_SUBRESOURCES
+_WITHOUT_COLUMNS = frozenset(("binding", "eviction", "token"))
 _OWN = frozenset(("scale", "binding", "eviction", "token"))
 SYSTEM = User("system:apiserver", groups=(MASTERS,))
 
@@ -377,7 +378,7 @@ class ApiServer:
         resource = self._routes.get((info.group, info.version, info.resource))
         if resource is None:
             raise _unknown_path()
-        call.negotiate(resource.gvk)
+        call.negotiate(resource.gvk, tables=resource in self.kinds and info.subresource not in _WITHOUT_COLUMNS)
         review = self._reviews.get(resource)
         if review is not None:
             return await self._serve_review(call, resource, review)
