@@ -12,6 +12,7 @@ import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -105,8 +106,9 @@ class KubeconfigWebhook:
         query = f"timeout={go_duration.text_of(round(self._timeout_s * 1e9))}"
         where = f'Post "{self._access.server.rstrip("/")}?{query}"'
         self._follow_files()
-        # The URL's own path is the transport's prefix.
-        request = Request("POST", "", query, dict(_HEADERS), orjson.dumps(review))
+        # The URL's own path is the transport's prefix; a target cannot be without any.
+        path = "" if urlsplit(self._access.server).path.strip("/") else "/"
+        request = Request("POST", path, query, dict(_HEADERS), orjson.dumps(review))
         try:
             response = await self._transport.send(request, timeout_s=self._timeout_s)
         except RequestTimeout as error:

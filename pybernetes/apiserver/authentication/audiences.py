@@ -18,8 +18,8 @@ class AudienceAgnostic:
         self._audiences = audiences
 
     async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Identity | None:
-        meant = intersection(audiences, self._audiences)
+        meant = audiences if audiences is self._audiences else intersection(audiences, self._audiences)
         if audiences and not meant:
             return None
         identity = await self._tokens.authenticate_token(token, audiences)
-        return None if identity is None else Identity(identity.user, meant)
+        return identity if identity is None or identity.audiences == meant else Identity(identity.user, meant)

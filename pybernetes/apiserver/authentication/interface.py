@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
-from pybernetes.apiserver.attributes import User
+from pybernetes.apiserver.attributes import ALL_AUTHENTICATED, ALL_UNAUTHENTICATED, ANONYMOUS, User
 from pybernetes.machinery.http.messages import Request
 
 
@@ -31,3 +32,10 @@ class TokenAuthenticator(Protocol):
         `audiences` are those that the asker answers to, none: whichever. A token that is for none of them proves nobody.
         """
         ...
+
+
+def authenticated(user: User) -> User:
+    """`user`, in the group of all who have proven who they are."""
+    if ALL_AUTHENTICATED in user.groups or user.name == ANONYMOUS or ALL_UNAUTHENTICATED in user.groups:
+        return user
+    return replace(user, groups=(*user.groups, ALL_AUTHENTICATED))

@@ -14,7 +14,7 @@ from typing import Any
 
 import jwt
 
-from pybernetes.apiserver.attributes import User
+from pybernetes.apiserver.attributes import ALL_AUTHENTICATED, User
 from pybernetes.apiserver.authentication.audiences import intersection
 from pybernetes.apiserver.authentication.interface import Identity
 from pybernetes.apiserver.authentication.options import Options
@@ -205,7 +205,7 @@ def _user(claims: Claims) -> User:
     return User(
         name=account_user_name(claims.namespace, claims.account["name"]),
         uid=claims.account["uid"],
-        groups=account_groups(claims.namespace),
+        groups=(*account_groups(claims.namespace), ALL_AUTHENTICATED),
         extra=extra,
     )
 

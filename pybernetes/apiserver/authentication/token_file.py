@@ -10,7 +10,7 @@ import hashlib
 from pathlib import Path
 
 from pybernetes.apiserver.attributes import User
-from pybernetes.apiserver.authentication.interface import Identity
+from pybernetes.apiserver.authentication.interface import Identity, authenticated
 
 
 class TokenFile:
@@ -28,7 +28,7 @@ class TokenFile:
                 if not token:
                     raise ValueError(f"{path}: empty token for user {name!r}")
                 named = tuple(group.strip() for group in groups[0].split(",")) if groups and groups[0] else ()
-                self._users[_digest(token)] = User(name, uid, named)
+                self._users[_digest(token)] = authenticated(User(name, uid, named))
 
     async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Identity | None:
         user = self._users.get(_digest(token))

@@ -6,14 +6,13 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from pybernetes.apiserver.attributes import ALL_AUTHENTICATED, ALL_UNAUTHENTICATED, ANONYMOUS, User
+from pybernetes.apiserver.attributes import User
 from pybernetes.apiserver.authentication.anonymous import Anonymous
 from pybernetes.apiserver.authentication.audiences import AudienceAgnostic
 from pybernetes.apiserver.authentication.authorities import Authorities
-from pybernetes.apiserver.authentication.interface import Authenticator, Identity, TokenAuthenticator
+from pybernetes.apiserver.authentication.interface import Authenticator, Identity, TokenAuthenticator, authenticated
 from pybernetes.apiserver.authentication.metrics import Metrics
 from pybernetes.apiserver.authentication.options import Options
 from pybernetes.apiserver.authentication.request_header import FrontProxies, IdentityHeaders
@@ -43,7 +42,7 @@ class Union:
     def __init__(
         self,
         *,
-        requests: Sequence[Authenticator],
+        certificates: Sequence[Authenticator],
         tokens: Sequence[TokenAuthenticator],
         audiences: tuple[str, ...],
         anonymous: Anonymous,
@@ -56,7 +55,7 @@ class Union:
         self.audiences = audiences
         self.identity_headers = identity_headers
         self.metrics = Metrics()
-        self._requests = tuple(requests)
+        self._certificates = tuple(certificates)
         self._tokens = tuple(tokens)
         self._anonymous = anonymous
         self._clock = clock
@@ -100,14 +99,14 @@ class Union:
 
     async def _user(self, request: Request) -> User:
         problem: Unauthorized | None = None
-        for authenticator in self._requests:
+        for authenticator in self._certificates if request.peer_certificate is not None else ():
             try:
                 user = await authenticator.authenticate(request)
             except Unauthorized as error:
                 problem = error
                 continue
             if user is not None:
-                return _authenticated(user)
+                return authenticated(user)
         token = bearer_token(request)
         if token is not None:
             try:
@@ -133,15 +132,10 @@ class Union:
                 problems.append(error.message)
                 continue
             if identity is not None:
-                return identity._replace(user=_authenticated(identity.user))
+                user = authenticated(identity.user)
+                return identity if user is identity.user else Identity(user, identity.audiences)
         problems = ["invalid bearer token", *problems]
         raise Unauthorized(problems[0] if len(problems) == 1 else "[" + ", ".join(problems) + "]")
-
-
-def _authenticated(user: User) -> User:
-    if user.name == ANONYMOUS or ALL_AUTHENTICATED in user.groups or ALL_UNAUTHENTICATED in user.groups:
-        return user
-    return replace(user, groups=(*user.groups, ALL_AUTHENTICATED))
 
 
 def bearer_token(request: Request) -> str | None:
@@ -167,7 +161,7 @@ def build(options: Options, *, reader: Reader, clock: Clock, entropy: Entropy) -
     Raises ValueError for a file that does not say what it should, OSError for one that cannot be read.
     """
     authorities: list[Authorities] = []
-    requests = _request_authenticators(options, authorities)
+    certificates = _certificate_authenticators(options, authorities)
     tokens = _token_authenticators(options, reader=reader, clock=clock)
     given = _configuration(options)
     issuers = webhook = None
@@ -179,15 +173,22 @@ def build(options: Options, *, reader: Reader, clock: Clock, entropy: Entropy) -
         webhook = _webhook(options, clock=clock, entropy=entropy)
         tokens.append(webhook)
     return Union(
-        requests=requests, tokens=tokens, audiences=options.audiences, clock=clock, authorities=authorities, issuers=issuers,
-        webhook=webhook, anonymous=_anonymous(options, given), identity_headers=IdentityHeaders(options.request_header),
-    )  # fmt: skip
+        certificates=certificates,
+        authorities=authorities,
+        tokens=tokens,
+        issuers=issuers,
+        webhook=webhook,
+        anonymous=_anonymous(options, given),
+        audiences=options.audiences,
+        identity_headers=IdentityHeaders(options.request_header),
+        clock=clock,
+    )
 
 
 # What is imported below is heavy (pyjwt, cryptography), and not every server has it.
 
 
-def _request_authenticators(options: Options, authorities: list[Authorities]) -> list[Authenticator]:
+def _certificate_authenticators(options: Options, authorities: list[Authorities]) -> list[Authenticator]:
     found: list[Authenticator] = []
     if options.request_header is not None:
         authorities.append(Authorities(options.request_header.client_ca_file))
@@ -212,8 +213,8 @@ def _token_authenticators(options: Options, *, reader: Reader, clock: Clock) -> 
         found.append(AudienceAgnostic(TokenFile(options.token_auth_file), options.audiences))
     if options.service_account_issuer:
         lookup, audiences = options.service_account_lookup, options.audiences
-        found.append(LegacyTokens(verifying_keys(options), lookup=lookup, audiences=audiences, reader=reader))
         found.append(ServiceAccountTokens(options, reader=reader, clock=clock))
+        found.append(LegacyTokens(verifying_keys(options), lookup=lookup, audiences=audiences, reader=reader))
     if options.enable_bootstrap_token_auth:
         found.append(AudienceAgnostic(BootstrapTokens(reader=reader, clock=clock), options.audiences))
     return found

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pybernetes.apiserver.attributes import User
 from pybernetes.apiserver.authentication.authorities import Authorities
+from pybernetes.apiserver.authentication.interface import authenticated
 from pybernetes.machinery.errors import Unauthorized
 from pybernetes.machinery.http.messages import Request
 
@@ -41,7 +42,8 @@ class ClientCertificates:
         except KeyError:
             if len(self._users) >= REMEMBERED_MAX:
                 self._users.clear()
-            user = self._users[der] = user_of(der)
+            user = user_of(der)
+            self._users[der] = user = None if user is None else authenticated(user)
             return user
 
 

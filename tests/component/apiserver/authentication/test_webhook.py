@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from pybernetes.apiserver.authentication import WebhookOptions
+from pybernetes.apiserver.kubeconfig_webhook import KubeconfigWebhook
 from pybernetes.client import kubeconfig
 from pybernetes.machinery import pki
 from pybernetes.machinery.clock import SystemClock
+from pybernetes.machinery.entropy import SystemEntropy
 from pybernetes.machinery.http.messages import Request, Response
 
 from .conftest import REVIEWS, Serve
@@ -114,3 +116,17 @@ async def test_an_answer_that_is_none_says_so_in_a_review_and_is_401_else(webhoo
     webhook.status = {"authenticated": True, "user": {"username": ["jane"]}}
     status = (await server.ask("POST", REVIEWS, body))["status"]
     assert "status.user.username of the answer is no str" in status["error"]
+
+
+async def test_a_webhook_may_be_all_of_a_server(
+    webhook: Webhook, authority: pki.Authority, serve: Serve, tmp_path: Path
+) -> None:
+    http = await serve(webhook.handle)
+    config = kubeconfig.build(server=f"https://127.0.0.1:{http.port}", certificate_authority=authority.certificate_pem)
+    kubeconfig.write(tmp_path / "root.conf", config)
+    client = KubeconfigWebhook(str(tmp_path / "root.conf"), clock=SystemClock(), entropy=SystemEntropy())
+    try:
+        await client.post({"kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1"})
+    finally:
+        await client.close()
+    assert webhook.queries == ["POST /?timeout=30s"]
