@@ -47,12 +47,17 @@ class IssuerKeys:
 
     async def discover(self) -> None:
         """Find out where the keys are; tries until it succeeds, since the issuer may run on this cluster."""
-        while not self.are_known:
+        while True:
             try:
-                self._jwks_uri = await self._discovered()
+                return await self.discover_once()
             except FetchFailed as error:
                 log.error("oidc authenticator: initializing plugin", issuer=self._url, err=str(error))
                 await self._clock.sleep(jittered(DISCOVERY_RETRY_S, self._entropy, factor=0.1))
+
+    async def discover_once(self) -> None:
+        """Find out where the keys are, unless that is known. Raises `FetchFailed`."""
+        if not self.are_known:
+            self._jwks_uri = await self._discovered()
 
     async def verify(self, token: str, algorithm: str, key_id: str) -> bool:
         """Whether one of the keys has signed `token`. Raises `FetchFailed` where they cannot be got."""

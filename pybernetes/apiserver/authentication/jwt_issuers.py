@@ -14,7 +14,6 @@ from typing import Final
 from pybernetes.apiserver.authentication import configuration, configuration_checks
 from pybernetes.apiserver.authentication.configuration import Configuration
 from pybernetes.apiserver.authentication.interface import Identity
-from pybernetes.apiserver.authentication.issuer_keys import IssuerKeys
 from pybernetes.apiserver.authentication.jwt_tokens import JwtTokens
 from pybernetes.apiserver.authentication.token_cache import CachedTokens
 from pybernetes.apiserver.authentication.unverified import unverified_issuer
@@ -34,18 +33,17 @@ class Issuers:
     """Those of one configuration."""
 
     def __init__(self, given: Configuration, *, clock: Clock, entropy: Entropy) -> None:
-        self._keys = [IssuerKeys(entry["issuer"], clock=clock, entropy=entropy) for entry in given.jwt]
         self._tokens = {
-            entry["issuer"]["url"]: JwtTokens(entry, keys, signing_algs=given.signing_algs, clock=clock)
-            for entry, keys in zip(given.jwt, self._keys, strict=True)
+            entry["issuer"]["url"]: JwtTokens(entry, signing_algs=given.signing_algs, clock=clock, entropy=entropy)
+            for entry in given.jwt
         }
         self.cached = CachedTokens(self, clock=clock, success_ttl_s=SUCCESS_TTL_S, failure_ttl_s=0)
 
     async def discover(self) -> None:
         """Returns when the keys of all issuers are found."""
         async with asyncio.TaskGroup() as group:
-            for keys in self._keys:
-                group.create_task(keys.discover())
+            for tokens in self._tokens.values():
+                group.create_task(tokens.keys.discover())
 
     async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Identity | None:
         """`audiences` have been judged: issuers have some of their own."""
@@ -54,8 +52,8 @@ class Issuers:
 
     async def close(self) -> None:
         await self.cached.close()
-        for keys in self._keys:
-            await keys.close()
+        for tokens in self._tokens.values():
+            await tokens.close()
 
 
 class JwtIssuers:

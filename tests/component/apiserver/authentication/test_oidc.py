@@ -116,3 +116,28 @@ async def test_keys_that_are_too_many_bytes_are_not_read(provider: Provider, why
         return "the answer is larger than" in await why(provider.token("second", hd="example.com"))
 
     await until(is_refused, limit_s=5)
+
+
+@pytest.mark.usefixtures("discovered")
+async def test_groups_may_be_asked_for_elsewhere(provider: Provider, serve: Serve, who: Any, why: Any) -> None:
+    other = Provider()
+    other.http = await serve(other.handle)
+    other.documents["/groups"] = lambda: Response(200, {}, other.token(groups=["far", "away"]).encode())
+    elsewhere = {
+        "_claim_names": {"groups": "there"},
+        "_claim_sources": {"there": {"endpoint": f"{other.url}/groups", "access_token": "letmein"}},
+    }
+    user = await who(provider.token(hd="example.com", **elsewhere))
+    assert user["groups"] == ["oidc:far", "oidc:away", "system:authenticated"]
+    assert other.headers[0]["authorization"] == "Bearer letmein"
+    # What the token says itself counts, and is not asked for.
+    assert (await who(provider.token(hd="example.com", groups=["here"], **elsewhere)))["groups"][0] == "oidc:here"
+    other.documents["/groups"] = lambda: Response(200, {}, other.token(aud="console", groups=["x"]).encode())
+    refused = provider.token(hd="example.com", n=1, **elsewhere)
+    assert "verify distributed claim token: oidc: expected audience" in await why(refused)
+    other.documents["/groups"] = lambda: Response(403, {}, b"no")
+    refused = provider.token(hd="example.com", n=2, **elsewhere)
+    assert 'while getting distributed claim "groups": 403 Forbidden: no' in await why(refused)
+    assert await why(provider.token(hd="example.com", _claim_names={"groups": "there"})) == (
+        "oidc: could not expand distributed claims: oidc: no claim sources"
+    )
