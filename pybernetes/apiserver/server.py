@@ -153,8 +153,7 @@ class ApiServer:
         )  # fmt: skip
         self._deletes = Deletes(self._writes, admission)
         self._tokens = self._token_issuer()
-        issue = self._tokens.issue if self._tokens is not None else None
-        self._subresources = Subresources(self._writes, self._deletes, self.kinds, issue)
+        self._subresources = Subresources(self._writes, self._deletes, self.kinds, self._tokens)
         self._proxy = Proxy(self.reader, config.kubelets, self._authorizer, admission, clock=clock, entropy=entropy)
         self._discovery = Discovery(f"{config.advertise_address}:{config.secure_port}")
         self._openapi = OpenApi()

@@ -5,8 +5,9 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/authentication-resou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from typing import NamedTuple
 
 import jwt
 
@@ -32,6 +33,14 @@ PROJECTED_EXPIRATION_S = 3607
 EXTENDED_EXPIRATION_S = 365 * 24 * 3600
 
 
+class Issued(NamedTuple):
+    """`answer` is the TokenRequest with its token; the credential's id is for the audit log."""
+
+    answer: Object
+    credential_id: str
+    warnings: Sequence[str]
+
+
 class Issuer:
     """Signs tokens with the server's key."""
 
@@ -48,38 +57,53 @@ class Issuer:
         self._clock = clock
         self._entropy = entropy
 
-    def issue(self, namespace: str, name: str, token_request: Object) -> Object:
-        """Answer `serviceaccounts/NAME/token`: the TokenRequest with its spec completed and `status.token`.
+    def completed(self, namespace: str, name: str, token_request: Object) -> Object:
+        """The TokenRequest that is asked of `serviceaccounts/NAME/token`, in order and with what goes without saying.
 
-        Raises `NotFound` (account or bound object), `Conflict` (uid differs), `BadRequest`, `Invalid`.
+        Raises `NotFound` (account), `Conflict` (its uid differs), `BadRequest`, `Invalid`.
         """
-        account = self._reader.get(SERVICE_ACCOUNTS, namespace, name)
-        if account is None:
-            raise errors.not_found("", SERVICE_ACCOUNTS.plural, name)
         metadata = _checked_metadata(token_request.get("metadata") or {}, namespace, name)
+        account = self._account(namespace, name)
+        uid = metadata.get("uid") or uid_of(account)
+        if uid != uid_of(account):
+            why = f"the UID in the token request ({uid}) does not match the UID of the service account ({uid_of(account)})"
+            raise errors.conflict(GROUP, "TokenRequest", name, why)
         spec = dict(token_request.get("spec") or {})
         spec.setdefault("expirationSeconds", DEFAULT_EXPIRATION_S)
+        if not spec.get("audiences"):
+            spec["audiences"] = list(self._options.audiences)
         problems = list(_spec_errors(spec))
         if problems:
             raise errors.invalid(GROUP, "TokenRequest", "", problems)
-        bound = self._bound_claims(account, spec.get("boundObjectRef"))
-        if not spec.get("audiences"):
-            spec["audiences"] = list(self._options.audiences)
-        longest = self._options.service_account_max_token_expiration_s
-        if longest:
-            spec["expirationSeconds"] = min(spec["expirationSeconds"], int(longest))
-        now = self._clock.now()
-        claims = self._claims(account, spec, bound)
-        token = jwt.encode(claims, self._key.key, algorithm=self._key.public.algorithm, headers={"kid": self._key.public.id})
-        expires = rfc3339(now + timedelta(seconds=spec["expirationSeconds"]))
+        created = rfc3339(self._clock.now())
         return {
-            **token_request,
             "kind": "TokenRequest",
             "apiVersion": f"{GROUP}/v1",
-            "metadata": {**metadata, "name": name, "namespace": namespace, "creationTimestamp": rfc3339(now)},
+            "metadata": {**metadata, "name": name, "namespace": namespace, "uid": uid, "creationTimestamp": created},
             "spec": spec,
-            "status": {"token": token, "expirationTimestamp": expires},
+            "status": {"expirationTimestamp": None, "token": ""},
         }
+
+    def issue(self, token_request: Object) -> Issued:
+        """Sign what a completed TokenRequest asks for. Raises `NotFound` and `Conflict` (bound object), `BadRequest`."""
+        account = self._account(namespace_of(token_request), name_of(token_request))
+        spec, warnings = dict(token_request["spec"]), []
+        bound = self._bound_claims(account, spec.get("boundObjectRef"))
+        asked_s, longest_s = spec["expirationSeconds"], int(self._options.service_account_max_token_expiration_s)
+        if longest_s and asked_s > longest_s:
+            warnings.append(f"requested expiration of {asked_s} seconds shortened to {longest_s} seconds")
+            spec["expirationSeconds"] = longest_s
+        claims = self._claims(account, spec, bound)
+        token = jwt.encode(claims, self._key.key, algorithm=self._key.public.algorithm, headers={"kid": self._key.public.id})
+        expires = rfc3339(self._clock.now() + timedelta(seconds=spec["expirationSeconds"]))
+        answer = {**token_request, "spec": spec, "status": {"token": token, "expirationTimestamp": expires}}
+        return Issued(answer, f"JTI={claims['jti']}", warnings)
+
+    def _account(self, namespace: str, name: str) -> Object:
+        account = self._reader.get(SERVICE_ACCOUNTS, namespace, name)
+        if account is None:
+            raise errors.not_found("", SERVICE_ACCOUNTS.plural, name)
+        return account
 
     def _claims(self, account: Object, spec: Object, bound: Object) -> Object:
         issued = int(self._clock.now().timestamp())
@@ -123,9 +147,8 @@ class Issuer:
         if found is None:
             raise errors.not_found("", resource.plural, reference["name"])
         if kind == "Pod" and found["spec"].get("serviceAccountName", "") != name_of(account):
-            running = found["spec"].get("serviceAccountName", "")
             raise errors.BadRequest(
-                f'cannot bind token for serviceaccount "{name_of(account)}" to pod running with serviceaccount "{running}"'
+                f'cannot bind token for serviceaccount "{name_of(account)}" to pod running with different serviceaccount name.'
             )
         uid = reference.get("uid", "")
         if uid and uid != uid_of(found):
@@ -167,8 +190,10 @@ _BINDABLE: dict[str, Resource] = {"Pod": PODS, "Secret": SECRETS, "Node": NODES}
 def _checked_metadata(metadata: Object, namespace: str, name: str) -> Object:
     if metadata.get("namespace", namespace) not in ("", namespace):
         raise errors.BadRequest("the namespace of the provided object does not match the namespace sent on the request")
-    if metadata.get("name", name) not in ("", name):
-        raise errors.BadRequest(f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})")
+    given = metadata.get("name", "")
+    if given not in ("", name):
+        problem = FieldError.invalid("metadata.name", given, "must match the service account name if specified")
+        raise errors.invalid(GROUP, "TokenRequest", name, [problem])
     return metadata
 
 

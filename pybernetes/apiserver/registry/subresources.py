@@ -6,6 +6,7 @@ Source: API reference of Scale, Binding, Eviction, TokenRequest; concepts, "Disr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -32,29 +33,29 @@ from pybernetes.machinery.errors import (
 from pybernetes.machinery.http.messages import Response
 from pybernetes.machinery.meta import GroupVersionKind, Object, Resource
 from pybernetes.machinery.patch import json_patch, merge
-from pybernetes.machinery.resources import BINDINGS, POD_DISRUPTION_BUDGETS, PODS
+from pybernetes.machinery.resources import BINDINGS, POD_DISRUPTION_BUDGETS, PODS, SERVICE_ACCOUNTS
 from pybernetes.machinery.schema import schema_for
 from pybernetes.store.interface import Mismatch
+
+if TYPE_CHECKING:
+    from pybernetes.apiserver.authentication.tokens import Issuer  # loads pyjwt and cryptography
 
 SUCCESS: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 _SCALE = GroupVersionKind("autoscaling", "v1", "Scale")
 _EVICTION = GroupVersionKind("policy", "v1", "Eviction")
 _TOKEN_REQUEST = GroupVersionKind("authentication.k8s.io", "v1", "TokenRequest")
 
-IssueToken = Callable[[str, str, Object], Object]
-
 
 class Subresources:
     """Answers for subresources that are neither the object itself nor proxied."""
 
-    def __init__(
-        self, writes: Writes, deletes: Deletes, kinds: Mapping[Resource, Kind], issue_token: IssueToken | None
-    ) -> None:
+    def __init__(self, writes: Writes, deletes: Deletes, kinds: Mapping[Resource, Kind], tokens: Issuer | None) -> None:
+        """Without `tokens` none are issued."""
         self._writes = writes
         self._deletes = deletes
         self._kinds = kinds
         self._image = writes.image
-        self._issue_token = issue_token
+        self._tokens = tokens
 
     async def serve(self, call: Call, kind: Kind) -> Response:
         subresource, verb = call.info.subresource, call.info.verb
@@ -64,8 +65,8 @@ class Subresources:
             return await self.bind(call, call.info.name)
         if verb == "create" and subresource == "eviction":
             return await self._evict(call, kind)
-        if verb == "create" and subresource == "token" and self._issue_token is not None:
-            return await self._token(call, kind, self._issue_token)
+        if verb == "create" and subresource == "token" and self._tokens is not None:
+            return await self._token(call, self._tokens)
         raise MethodNotAllowed("the server does not allow this method on the requested resource")
 
     # scale
@@ -114,12 +115,7 @@ class Subresources:
             errors.append(FieldError.required("target.name"))
         if errors:
             raise invalid("", "Binding", name, errors)
-        request = AdmissionRequest(
-            Operation.CREATE, PODS, "binding", call.info.namespace, name, call.user, binding, None,
-            {"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1"}, call.dry_run, call.warnings, call.audit_annotations,
-        )  # fmt: skip
-        await self._writes.admission.admit(request)
-        await self._writes.admission.validate(request)
+        await self._admit(call, name, binding, dry_run=call.dry_run)
         key = kind.key(call.info.namespace, name)
         await self._image.current()
         for _ in range(CONFLICT_TRIES):
@@ -159,12 +155,7 @@ class Subresources:
         pod = kind.object(entry)
         dry_run = call.dry_run or bool(options.get("dryRun"))
         seen: Object = {"kind": _EVICTION.kind, "apiVersion": _EVICTION.api_version, **eviction}
-        request = AdmissionRequest(
-            Operation.CREATE, PODS, "eviction", call.info.namespace, call.info.name, call.user, seen, None,
-            {"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1"}, dry_run, call.warnings, call.audit_annotations,
-        )  # fmt: skip
-        await self._writes.admission.admit(request)
-        await self._writes.admission.validate(request)
+        await self._admit(call, call.info.name, seen, dry_run=dry_run)
         if _counts_as_available(pod):
             await self._spend_budget(call, pod, dry_run=dry_run)
         await self._deletes.delete_key(call, kind, entry.key, options, admitted=True)
@@ -222,14 +213,29 @@ class Subresources:
 
     # token
 
-    async def _token(self, call: Call, kind: Kind, issue: IssueToken) -> Response:
-        request = decoding.read_request(call, _TOKEN_REQUEST)
+    async def _token(self, call: Call, issuer: Issuer) -> Response:
+        body = decoding.read_request(call, _TOKEN_REQUEST)
         await self._image.current()
-        given = (request.get("metadata") or {}).get("name") or call.info.name
-        if given != call.info.name:
-            raise BadRequest(f"the name of the object ({given}) does not match the name on the URL ({call.info.name})")
-        issued = issue(call.info.namespace, call.info.name, request)
-        return rendering.respond_object(201, issued, call.format, call.warnings)
+        request = self._creation(call, SERVICE_ACCOUNTS, call.info.name, body)
+        await self._writes.admission.admit(request)
+        wanted = request.object = issuer.completed(call.info.namespace, call.info.name, request.object or body)
+        await self._writes.admission.validate(request)
+        issued = issuer.issue(wanted)
+        call.warnings += issued.warnings
+        call.audit_annotations["authentication.kubernetes.io/issued-credential-id"] = issued.credential_id
+        return rendering.respond_object(201, issued.answer, call.format, call.warnings)
+
+    async def _admit(self, call: Call, name: str, obj: Object, *, dry_run: bool) -> None:
+        request = self._creation(call, PODS, name, obj, dry_run=dry_run)
+        await self._writes.admission.admit(request)
+        await self._writes.admission.validate(request)
+
+    def _creation(self, call: Call, resource: Resource, name: str, obj: Object, *, dry_run: bool = False) -> AdmissionRequest:
+        """`obj` as a new subresource of the object called `name`."""
+        return AdmissionRequest(
+            Operation.CREATE, resource, call.info.subresource or "binding", call.info.namespace, name, call.user, obj, None,
+            {"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1"}, dry_run, call.warnings, call.audit_annotations,
+        )  # fmt: skip
 
 
 def _counts_as_available(pod: Object) -> bool:

@@ -51,15 +51,21 @@ def bound(kind, name, **more):
     return {"boundObjectRef": {"apiVersion": "v1", "kind": kind, "name": name, **more}}
 
 
+def issue(issuer, namespace, name, request):
+    return issuer.issue(issuer.completed(namespace, name, request)).answer
+
+
 async def user_of(authenticator, token):
     return await authenticator.authenticate(Request("GET", "/", headers={"authorization": f"Bearer {token}"}))
 
 
 async def test_a_token_of_an_account_is_that_account_for_an_hour(world, clock):
     issuer, authenticator = world
-    answer = issuer.issue("ns", "bot", asked())
+    answer = issue(issuer, "ns", "bot", asked())
     assert answer["spec"] == {"expirationSeconds": 3600, "audiences": [ISSUER]}
-    assert answer["metadata"] == {"name": "bot", "namespace": "ns", "creationTimestamp": "2026-11-21T10:00:00Z"}
+    assert answer["metadata"] == {
+        "name": "bot", "namespace": "ns", "uid": "uid-of-bot", "creationTimestamp": "2026-11-21T10:00:00Z",
+    }  # fmt: skip
     assert answer["status"]["expirationTimestamp"] == "2026-11-21T11:00:00Z"
     user = await user_of(authenticator, answer["status"]["token"])
     assert (user.name, user.uid) == ("system:serviceaccount:ns:bot", "uid-of-bot")
@@ -72,7 +78,7 @@ async def test_a_token_of_an_account_is_that_account_for_an_hour(world, clock):
 
 async def test_a_token_of_a_pod_says_pod_and_node(world):
     issuer, authenticator = world
-    token = issuer.issue("ns", "bot", asked(**bound("Pod", "p", uid="uid-of-p")))["status"]["token"]
+    token = issue(issuer, "ns", "bot", asked(**bound("Pod", "p", uid="uid-of-p")))["status"]["token"]
     claims = jwt.decode(token, options={"verify_signature": False})["kubernetes.io"]
     assert claims == {
         "namespace": "ns",
@@ -98,7 +104,7 @@ async def test_a_token_of_a_pod_says_pod_and_node(world):
 )
 async def test_a_token_dies_with_what_it_is_bound_to(world, cluster, reference, resource, namespace, name):
     issuer, authenticator = world
-    token = issuer.issue("ns", "bot", asked(**reference))["status"]["token"]
+    token = issue(issuer, "ns", "bot", asked(**reference))["status"]["token"]
     await user_of(authenticator, token)
     found = cluster.get(resource, namespace, name)
     await cluster.delete(resource, namespace, name)
@@ -112,7 +118,7 @@ async def test_a_token_dies_with_what_it_is_bound_to(world, cluster, reference, 
 
 async def test_a_terminating_pod_may_use_its_token_for_a_moment_more(world, cluster, clock):
     issuer, authenticator = world
-    token = issuer.issue("ns", "bot", asked(**bound("Pod", "p")))["status"]["token"]
+    token = issue(issuer, "ns", "bot", asked(**bound("Pod", "p")))["status"]["token"]
     cluster.get(PODS, "ns", "p")["metadata"]["deletionTimestamp"] = "2026-11-21T10:00:00Z"
     clock.advance(59)
     await user_of(authenticator, token)
@@ -123,7 +129,7 @@ async def test_a_terminating_pod_may_use_its_token_for_a_moment_more(world, clus
 
 async def test_the_lifetime_that_admission_asks_for_is_extended_quietly(world, clock):
     issuer, authenticator = world
-    answer = issuer.issue("ns", "bot", asked(expirationSeconds=3607, **bound("Pod", "p")))
+    answer = issue(issuer, "ns", "bot", asked(expirationSeconds=3607, **bound("Pod", "p")))
     assert answer["status"]["expirationTimestamp"] == "2026-11-21T11:00:07Z"
     claims = jwt.decode(answer["status"]["token"], options={"verify_signature": False})
     assert claims["exp"] - claims["iat"] == 365 * 24 * 3600
@@ -141,25 +147,32 @@ async def test_the_lifetime_that_admission_asks_for_is_extended_quietly(world, c
         (asked(**bound("Pod", "gone")), errors.NotFound, 'pods "gone" not found'),
         (asked(**bound("Pod", "p", uid="old")), errors.Conflict, "does not match the UID in record"),
         (asked(**bound("ConfigMap", "c")), errors.BadRequest, "cannot bind token to object of type /v1, Kind=ConfigMap"),
+        ({**asked(), "metadata": {"name": "x"}}, errors.Invalid,
+         'TokenRequest.authentication.k8s.io "bot" is invalid: metadata.name: Invalid value: "x": '
+         "must match the service account name if specified"),
+        ({**asked(), "metadata": {"namespace": "x"}}, errors.BadRequest, "the namespace of the provided object does not match"),
+        ({**asked(), "metadata": {"uid": "x"}}, errors.Conflict,
+         'Operation cannot be fulfilled on TokenRequest.authentication.k8s.io "bot": the UID in the token request (x) does not '
+         "match the UID of the service account (uid-of-bot)"),
     ],
 )  # fmt: skip
 def test_a_request_that_cannot_be_met_is_refused(world, spec, error, message):
     with pytest.raises(error) as refused:
-        world[0].issue("ns", "bot", spec)
+        issue(world[0], "ns", "bot", spec)
     assert message in refused.value.message
 
 
 def test_a_token_is_bound_only_to_a_pod_of_its_account(world, cluster):
     cluster.put(SERVICE_ACCOUNTS, {"metadata": {"name": "thief", "namespace": "ns"}})
-    with pytest.raises(errors.BadRequest, match="to pod running with serviceaccount"):
-        world[0].issue("ns", "thief", asked(**bound("Pod", "p")))
+    with pytest.raises(errors.BadRequest, match="to pod running with different serviceaccount name"):
+        issue(world[0], "ns", "thief", asked(**bound("Pod", "p")))
     with pytest.raises(errors.NotFound, match='serviceaccounts "nobody" not found'):
-        world[0].issue("ns", "nobody", asked())
+        issue(world[0], "ns", "nobody", asked())
 
 
 async def test_a_token_for_another_audience_is_for_that_one_alone(world):
     issuer, authenticator = world
-    token = issuer.issue("ns", "bot", asked(audiences=["vault"]))["status"]["token"]
+    token = issue(issuer, "ns", "bot", asked(audiences=["vault"]))["status"]["token"]
     with pytest.raises(errors.Unauthorized):
         await user_of(authenticator, token)
     assert (await authenticator.authenticate_token(token, ("vault", "x"))).audiences == ("vault",)
@@ -169,7 +182,7 @@ async def test_a_token_for_another_audience_is_for_that_one_alone(world):
 
 async def test_a_forged_or_altered_token_lets_nobody_in(world, keys):
     issuer, authenticator = world
-    token = issuer.issue("ns", "bot", asked())["status"]["token"]
+    token = issue(issuer, "ns", "bot", asked())["status"]["token"]
     head, payload, signature = token.split(".")
     claims = jwt.decode(token, options={"verify_signature": False})
     key_id = jwt.get_unverified_header(token)["kid"]
@@ -188,7 +201,7 @@ async def test_a_forged_or_altered_token_lets_nobody_in(world, keys):
 
 
 async def test_rsa_keys_sign_too_and_old_keys_go_on_verifying(world, keys, cluster, clock, entropy, tmp_path):
-    old = world[0].issue("ns", "bot", asked())["status"]["token"]
+    old = issue(world[0], "ns", "bot", asked())["status"]["token"]
     path, previous = tmp_path / "rsa.key", tmp_path / "sa.key"
     path.write_bytes(keys["RS256"])
     options = Options(
@@ -196,7 +209,7 @@ async def test_rsa_keys_sign_too_and_old_keys_go_on_verifying(world, keys, clust
     )
     issuer = Issuer(options, reader=cluster, clock=clock, entropy=entropy)
     authenticator = build(options, reader=cluster, clock=clock, entropy=entropy)
-    for token in (old, issuer.issue("ns", "bot", asked())["status"]["token"]):
+    for token in (old, issue(issuer, "ns", "bot", asked())["status"]["token"]):
         assert (await user_of(authenticator, token)).name == "system:serviceaccount:ns:bot"
     assert [key["kty"] for key in issuer.jwks()["keys"]] == ["RSA", "EC"]
     configuration = issuer.openid_configuration()
@@ -206,8 +219,22 @@ async def test_rsa_keys_sign_too_and_old_keys_go_on_verifying(world, keys, clust
 
 def test_published_keys_verify_a_token(world):
     issuer, _ = world
-    token = issuer.issue("ns", "bot", asked())["status"]["token"]
+    token = issue(issuer, "ns", "bot", asked())["status"]["token"]
     key = next(key for key in jwt.PyJWKSet.from_dict(issuer.jwks()).keys)
     assert key.key_id == jwt.get_unverified_header(token)["kid"]
     options = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}
     assert jwt.decode(token, key.key, algorithms=["ES256"], audience=ISSUER, options=options)["iss"] == ISSUER
+
+
+def test_a_token_that_is_shortened_warns(world, cluster, clock, entropy, tmp_path):
+    options = Options(
+        service_account_issuer=(ISSUER,), service_account_signing_key_file=tmp_path / "sa.key",
+        service_account_max_token_expiration_s=7200,
+    )  # fmt: skip
+    issuer = Issuer(options, reader=cluster, clock=clock, entropy=entropy)
+    issued = issuer.issue(issuer.completed("ns", "bot", asked(expirationSeconds=9000)))
+    assert issued.warnings == ["requested expiration of 9000 seconds shortened to 7200 seconds"]
+    assert issued.answer["spec"]["expirationSeconds"] == 7200
+    claims = jwt.decode(issued.answer["status"]["token"], options={"verify_signature": False})
+    assert issued.credential_id == f"JTI={claims['jti']}"
+    assert issuer.issue(issuer.completed("ns", "bot", asked())).warnings == []
