@@ -7,6 +7,7 @@ import gc
 import socket
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pybernetes.apiserver import cors
 from pybernetes.apiserver.aggregation import front_proxy
@@ -16,19 +17,25 @@ from pybernetes.apiserver.audit.log import AuditLog
 from pybernetes.apiserver.authentication import flags as authentication
 from pybernetes.apiserver.authorization import Options as AuthorizationOptions
 from pybernetes.apiserver.authorization import configuration as authorization
+from pybernetes.apiserver.health import Options as HealthOptions
 from pybernetes.apiserver.identity import server_id
 from pybernetes.apiserver.kubernetes_service import keep_kubernetes_service
-from pybernetes.apiserver.options import Options
+from pybernetes.apiserver.metrics.connections import handshake_families
+from pybernetes.apiserver.options import Options, flags_of
 from pybernetes.apiserver.proxying.targets import Kubelets
 from pybernetes.apiserver.server import ApiServer, Config
+from pybernetes.apiserver.shutdown import Shutdown, shut_down
 from pybernetes.apiserver.storage import encrypted, open_encryption, open_store
 from pybernetes.machinery.clock import Clock, SystemClock
-from pybernetes.machinery.entropy import SystemEntropy
+from pybernetes.machinery.entropy import Entropy, SystemEntropy
 from pybernetes.machinery.http.connections import STREAMS_MAX
 from pybernetes.machinery.http.server import Server
 from pybernetes.machinery.http.tls import server_context
 from pybernetes.machinery.http.tls_settings import parse_named_certificate, settings_of
 from pybernetes.machinery.log import logger
+
+if TYPE_CHECKING:
+    from pybernetes.apiserver.encryption.encryption import Encryption
 
 log = logger("apiserver")
 
@@ -52,6 +59,7 @@ async def run(options: Options) -> None:
         handle = cors.allowing(options.cors_allowed_origins, api.handle)
         streams_max = options.http2_max_streams_per_connection or STREAMS_MAX
         http = Server(handle, clock=clock, body_limit=options.max_request_bytes, streams_max=streams_max)
+        api.metric_sources.append(lambda: handshake_families(http))
         authorities = (files.client_ca, files.front_proxy.requestheader_client_ca_file)
         context = server_context(
             files.certificate, files.key, *authorities,
@@ -60,21 +68,35 @@ async def run(options: Options) -> None:
         )  # fmt: skip
         await http.start(options.bind_address, options.secure_port, context, shared=options.permit_port_sharing)
         log.info("Serving", address=f"{options.bind_address}:{http.port}")
+        running = asyncio.create_task(_run(api, encryption, options, address, clock, entropy))
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(api.run())
-                if encryption is not None:
-                    group.create_task(encryption.run())
-                group.create_task(keep_kubernetes_service(api, address, options.secure_port, clock=clock, entropy=entropy))
-                await api.wait_ready()
-                gc.freeze()  # what was loaded is looked at no more
+            await asyncio.wait([running])  # cancelled, it lets the server go on: requests under way need it
         finally:
-            await asyncio.shield(http.stop(options.shutdown_grace_s))
-            await api.close()
+            how = Shutdown(options.shutdown_delay_duration_s, options.shutdown_send_retry_after, options.shutdown_grace_s)
+            try:
+                await shut_down(api, http, how, clock)
+            finally:
+                running.cancel()
+                await asyncio.wait([running])
+                await api.close()
+        await running
     finally:
         await store.close()
         if encryption is not None:
             await encryption.close()
+
+
+async def _run(
+    api: ApiServer, encryption: Encryption | None, options: Options, address: str, clock: Clock, entropy: Entropy
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(api.run())
+        if encryption is not None:
+            group.create_task(encryption.run())
+        if options.endpoint_reconciler_type != "none":
+            group.create_task(keep_kubernetes_service(api, address, options.secure_port, clock=clock, entropy=entropy))
+        await api.wait_ready()
+        gc.freeze()  # what was loaded is looked at no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +141,17 @@ def config(options: Options, files: Files, address: str, clock: Clock | None = N
         cluster_addons=options.cluster_addons,
         audit_policy=policy.load(Path(options.audit_policy_file)) if options.audit_policy_file else None,
         audit_write=audit_log(options, clock).write if options.audit_policy_file and options.audit_log_path else None,
+        health=HealthOptions(
+            options.livez_grace_period_s, options.etcd_healthcheck_timeout_s, options.etcd_readycheck_timeout_s
+        ),
+        storage_files=None if options.etcd_servers else Path(options.data_dir),
+        flags=flags_of(options),
+        profiling=options.profiling,
+        enable_logs_handler=options.enable_logs_handler,
+        goaway_chance=options.goaway_chance,
+        min_request_timeout_s=options.min_request_timeout,
+        event_ttl_s=int(options.event_ttl_s),
+        external_hostname=options.external_hostname,
         request_timeout_s=options.request_timeout_s,
         enable_priority_and_fairness=options.enable_priority_and_fairness,
         max_requests_inflight=options.max_requests_inflight,

@@ -7,7 +7,7 @@ time of their own get one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from pybernetes.apiserver.attributes import RequestInfo
@@ -50,19 +50,28 @@ def timed_out() -> Timeout:
 class Running:
     """A request under way."""
 
-    __slots__ = ("deadline", "expired", "task")
+    __slots__ = ("deadline", "expired", "task", "waited_s")
 
     def __init__(self, task: asyncio.Task[object], deadline: float) -> None:
         self.task = task
         self.deadline = deadline
         self.expired = False
+        self.waited_s = 0.0  # for a place
 
 
 class Deadlines:
-    def __init__(self, clock: Clock, limit_s: float = LIMIT_S) -> None:
+    """`tick` is called once a second, by the way."""
+
+    def __init__(self, clock: Clock, limit_s: float = LIMIT_S, tick: Callable[[], None] | None = None) -> None:
         self.limit_s = limit_s
+        self._tick = tick
         self._clock = clock
         self._running: set[Running] = set()
+
+    @property
+    def count(self) -> int:
+        """Requests under way."""
+        return len(self._running)
 
     def start(self, now: float) -> Running:
         """The calling task's request begins; it is cancelled, and `expired` said, when it takes too long."""
@@ -79,6 +88,8 @@ class Deadlines:
         """Look after the deadlines; until cancelled."""
         while True:
             await self._clock.sleep(SWEEP_PERIOD_S)
+            if self._tick is not None:
+                self._tick()
             now = self._clock.monotonic()
             for running in tuple(self._running):
                 if running.deadline < now and not running.expired:

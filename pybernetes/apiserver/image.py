@@ -11,6 +11,7 @@ its watchers indexed by what they select, so that a change costs those who may w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ ROOT = "/registry/"
 WINDOW_AGE_S = 75.0  # how long a change stays replayable (upstream's watch cache aims at the same)
 WINDOW_LIMIT = 10_000  # changes kept per resource, however young
 WINDOW_FLOOR = 100  # and kept, however old
+SIZE_SAMPLES = 8
 DECODED_LIMIT = 20_000  # decoded objects kept per resource for `Reader`
 
 
@@ -91,7 +93,6 @@ class Table:
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self.entries: dict[str, Entry] = {}
-        self.size = 0  # bytes of their values
         self.generation = Revision(0)  # revision of the last change
         self.window: deque[Event] = deque()
         self.window_start = Revision(0)  # changes after this revision are all in the window
@@ -105,6 +106,15 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    def average_size(self) -> int:
+        """Bytes of a value, by a few that are evenly spread; 0 where none can be read."""
+        keys = self._keys
+        sizes = []
+        for key in keys[:: max(1, len(keys) // SIZE_SAMPLES)]:
+            with contextlib.suppress(StatusError):  # what cannot be decrypted has a size that nobody knows
+                sizes.append(len(self.entries[key].value))
+        return sum(sizes) // len(sizes) if sizes else 0
 
     # Reading
 
@@ -167,7 +177,6 @@ class Table:
     def load(self, entries: Sequence[Entry], revision: Revision) -> None:
         """Another state, with no changes that lead to it; who came meanwhile to watch would miss them, and is cut as well."""
         self.entries = {entry.key: entry for entry in entries}
-        self.size = sum(map(_size_of, entries))
         self._keys = sorted(self.entries)
         self._make_index()
         self._decoded.clear()
@@ -179,18 +188,12 @@ class Table:
     def apply(self, change: Change, now: float) -> None:
         key = change.key
         if change.entry is None:
-            old = self.entries.pop(key, None)
-            if old is not None:
-                self.size -= _size_of(old)
+            if self.entries.pop(key, None) is not None:
                 del self._keys[bisect_left(self._keys, key)]
             self._decoded.pop(key, None)
         else:
-            old = self.entries.get(key)
-            if old is None:
+            if key not in self.entries:
                 insort(self._keys, key)
-            else:
-                self.size -= _size_of(old)
-            self.size += _size_of(change.entry)
             self.entries[key] = change.entry
         if self._readers:
             self._reindex(change)
@@ -274,14 +277,6 @@ class Table:
     @property
     def watcher_count(self) -> int:
         return sum(len(watchers) for watchers in self._watchers.values())
-
-
-def _size_of(entry: Entry) -> int:
-    """Bytes of its value; 0 of one that cannot be read (decrypted)."""
-    try:
-        return len(entry.value)
-    except StatusError:
-        return 0
 
 
 def _field_of(entry: Entry, read: FieldReader) -> str | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, fields
+
+from pybernetes.machinery import go_duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,5 +92,35 @@ class Options:
     enable_priority_and_fairness: bool = True
     max_requests_inflight: int = 400
     max_mutating_requests_inflight: int = 200
-    shutdown_grace_s: float = 10.0
+    min_request_timeout: int = 1800  # seconds, of a watch
+    event_ttl_s: float = 3600.0
+    external_hostname: str = ""
+    endpoint_reconciler_type: str = "lease"
+    goaway_chance: float = 0.0
+    profiling: bool = True
+    enable_logs_handler: bool = False
+    etcd_healthcheck_timeout_s: float = 2.0
+    etcd_readycheck_timeout_s: float = 2.0
+    livez_grace_period_s: float = 0.0
+    shutdown_delay_duration_s: float = 0.0
+    shutdown_send_retry_after: bool = False
+    shutdown_grace_s: float = 10.0  # no flag: for requests under way
     cluster_addons: bool = True
+
+
+def flags_of(options: Options) -> dict[str, str]:
+    """The flags by name, as text: what /flagz shows. Credentials in URLs are left out."""
+    found = {}
+    for field in fields(options):
+        value = getattr(options, field.name)
+        name = field.name
+        if name.endswith("_s") and isinstance(value, float | int):
+            name, text = name[:-2], go_duration.text_of(int(value * 1e9))
+        elif isinstance(value, bool):
+            text = str(value).lower()
+        elif isinstance(value, tuple):
+            text = "[" + ",".join(map(str, value)) + "]"
+        else:
+            text = str(value)
+        found[name.replace("_", "-")] = re.sub(r"://[^/@]*@", "://CENSORED@", text)
+    return found

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from pybernetes.apiserver import authentication, compression, deadlines, indenting, requests, reviews, snapshots, version
+from pybernetes.apiserver import authentication, compression, deadlines, indenting, refusals, requests, reviews
 from pybernetes.apiserver.admission import chain
+from pybernetes.apiserver.admission.measured import MeasuredChain
 from pybernetes.apiserver.admission.policies import params_access
 from pybernetes.apiserver.admission.policies.metrics import PoliciesMetrics
 from pybernetes.apiserver.admission.policies.plugins import Policies
@@ -28,7 +28,6 @@ from pybernetes.apiserver.aggregation.service_resolver import ServiceResolver
 from pybernetes.apiserver.attributes import MASTERS, RequestInfo, User
 from pybernetes.apiserver.audit.policy import Policy
 from pybernetes.apiserver.audit.record import Auditor, Record
-from pybernetes.apiserver.authentication import issuer_discovery
 from pybernetes.apiserver.authentication.impersonation import impersonate
 from pybernetes.apiserver.authorization import union as authorization
 from pybernetes.apiserver.authorization.chain import Chain as AuthorizationChain
@@ -40,14 +39,25 @@ from pybernetes.apiserver.calls import Call
 from pybernetes.apiserver.custom_resources.converter import Conversions
 from pybernetes.apiserver.custom_resources.kinds import CustomKind
 from pybernetes.apiserver.custom_resources.manager import CustomResources
-from pybernetes.apiserver.discovery import AGGREGATED, Discovery
+from pybernetes.apiserver.deadlines import Running
+from pybernetes.apiserver.debugging.pages import pages
+from pybernetes.apiserver.debugging.zpages import ZPages
+from pybernetes.apiserver.discovery import Discovery
+from pybernetes.apiserver.flow_control import metrics as flow_metrics
 from pybernetes.apiserver.flow_control.controller import Controller as FlowController
 from pybernetes.apiserver.flow_control.gate import Gate
 from pybernetes.apiserver.flow_control.in_flight import MaxInFlight
 from pybernetes.apiserver.flow_control.interface import Door, TooBusy
+from pybernetes.apiserver.health import Health
+from pybernetes.apiserver.health import Options as HealthOptions
 from pybernetes.apiserver.image import Image
-from pybernetes.apiserver.metrics import Metrics
+from pybernetes.apiserver.lifecycle import Lifecycle
+from pybernetes.apiserver.metrics import build, watches
+from pybernetes.apiserver.metrics.page import page
+from pybernetes.apiserver.metrics.requests import RequestMetrics
+from pybernetes.apiserver.metrics.store import MeasuredStore, stored_families
 from pybernetes.apiserver.openapi import OpenApi
+from pybernetes.apiserver.paths import Paths
 from pybernetes.apiserver.proxying.proxy import Proxy
 from pybernetes.apiserver.proxying.targets import Kubelets
 from pybernetes.apiserver.registry import decoding, kinds, reading, rendering
@@ -64,27 +74,24 @@ from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.entropy import Entropy
 from pybernetes.machinery.errors import (
     InternalError,
-    MethodNotAllowed,
     NotAcceptable,
-    NotFound,
     ServiceUnavailable,
     StatusError,
     UnsupportedMediaType,
 )
-from pybernetes.machinery.http.health import ROOTS, Check, health
+from pybernetes.machinery.http.health import ROOTS, Check
 from pybernetes.machinery.http.messages import Request, Response
 from pybernetes.machinery.log import logger
 from pybernetes.machinery.meta import Object, Resource
 from pybernetes.store.interface import Store, Unavailable
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
+    from prometheus_client import CollectorRegistry, Metric
 
     from pybernetes.apiserver.authentication.tokens import Issuer
 
 log = logger("apiserver")
 
-_TEXT = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 START_WAIT_S = 5.0  # for which a request is held while the server starts
 _PROXIED = deadlines.LONG_RUNNING_SUBRESOURCES
 _WITHOUT_COLUMNS = frozenset(("binding", "eviction", "token"))
@@ -106,6 +113,14 @@ class Config:
     disable_admission_plugins: Sequence[str] = ()
     enable_aggregator_routing: bool = False  # reach Services (webhooks, extension servers) by endpoint, not by cluster IP
     front_proxy: FrontProxy = field(default_factory=FrontProxy)  # how extension servers know us
+    storage_files: Path | None = None  # the directory of the embedded store
+    flags: Mapping[str, str] = field(default_factory=dict)  # how the server was started, for /flagz
+    profiling: bool = True
+    enable_logs_handler: bool = False
+    external_hostname: str = ""  # how clients call the server, in discovery; default: the advertised address
+    min_request_timeout_s: float = reading.WATCH_TIMEOUT_S  # of a watch that says nothing
+    goaway_chance: float = 0.0  # per request over HTTP/2, that its client is sent to another server
+    health: HealthOptions = field(default_factory=HealthOptions)
     request_timeout_s: float = deadlines.LIMIT_S
     enable_priority_and_fairness: bool = True
     max_requests_inflight: int = 400  # these two make the seats that requests share; both 0: no limit
@@ -125,7 +140,7 @@ class ApiServer:
 
     def __init__(self, store: Store, *, clock: Clock, entropy: Entropy, config: Config) -> None:
         self.config = config
-        self._store = store
+        self._store = store = MeasuredStore(store, clock)
         self._clock = clock
         self._entropy = entropy
         self.image = Image(store, clock)
@@ -141,12 +156,12 @@ class ApiServer:
         )
         versions = self._versions = KindVersions(self.kinds)
         self._policy_metrics = PoliciesMetrics()
-        admission = chain.build(
+        admission = MeasuredChain(chain.build(
             self.reader, self.writer, authorizer=self._authorizer, clock=clock, entropy=entropy,
             webhooks=Caller(self._webhooks, versions, entropy, self._authorizer),
             policies=Policies(versions, self._policy_metrics),
             enable=config.enable_admission_plugins, disable=config.disable_admission_plugins,
-        )  # fmt: skip
+        ).plugins, clock)  # fmt: skip
         self._writes = Writes(
             self.image, self._context, admission, self._check_grant, self._authorize,
             EventLeases(store, clock, config.event_ttl_s),
@@ -155,25 +170,51 @@ class ApiServer:
         self._tokens = self._token_issuer()
         self._subresources = Subresources(self._writes, self._deletes, self.kinds, self._tokens)
         self._proxy = Proxy(self.reader, config.kubelets, self._authorizer, admission, clock=clock, entropy=entropy)
-        self._discovery = Discovery(f"{config.advertise_address}:{config.secure_port}")
+        self._discovery = Discovery(f"{config.external_hostname or config.advertise_address}:{config.secure_port}")
         self._openapi = OpenApi()
         self._routes = {(found.group, found.version, found.plural): found for found in resources.BUILTIN}
         self._conversions = Conversions(self._webhooks, clock=clock, entropy=entropy)
-        self.metrics = Metrics(self.kinds, self._routes, config.registries)
+        self.metrics = RequestMetrics(self._routes)
         self._custom = CustomResources(
             self.image, self.kinds[resources.CUSTOM_RESOURCE_DEFINITIONS], self.writer, self._deletes, self._conversions,
             clock=clock, entropy=entropy, publish=self._publish, withdraw=self._withdraw, announce=self._announce,
         )  # fmt: skip
         self._reviews = reviews.handlers(self._authenticator, self._authorizer, self._clock)
+        self.lifecycle = Lifecycle(clock)
         self._ready = asyncio.Event()
         self._auditor: Auditor | None = None
         if config.audit_policy is not None and config.audit_write is not None:
             self._auditor = Auditor(config.audit_policy, config.audit_write, clock=clock, entropy=entropy)
-        self._deadlines = deadlines.Deadlines(clock, config.request_timeout_s)
+        self._deadlines = deadlines.Deadlines(clock, config.request_timeout_s, self.metrics.tick)
         self._gate = self._make_gate()
         self._door: Door[Any] | None = self._gate
         if not config.enable_priority_and_fairness:
             self._door = MaxInFlight(config.max_requests_inflight, config.max_mutating_requests_inflight)
+        self._health = Health(store, self.image, self.lifecycle, config.health, config.checks)
+        zpages = ZPages(clock, config.flags)
+        self._paths = Paths(
+            store=store, health=self._health, discovery=self._discovery, openapi=self._openapi, aggregator=self._aggregator,
+            tokens=self._tokens, pages={
+                "/metrics": self._serve_metrics, "/metrics/slis": self._serve_slis, "/statusz": zpages.statusz,
+                "/flagz": zpages.flagz, **pages(self._gate, profiling=config.profiling, logs=config.enable_logs_handler),
+            },
+        )  # fmt: skip
+        self.metric_sources = self._metric_sources(store, admission)
+
+    def _metric_sources(self, store: MeasuredStore, admission: MeasuredChain) -> list[Callable[[], Sequence[Metric]]]:
+        """Who counts what /metrics shows; who else does may be added."""
+        found: list[Callable[[], Sequence[Metric]]] = [
+            build.families, self.metrics.families, admission.families, lambda: store.families(self.kinds),
+            lambda: stored_families(self.kinds.values(), self.config.storage_files), lambda: watches.families(self.kinds),
+            self._authenticator.metrics.families, self._authorizer.metrics.families, self._conversions.metrics.families,
+            self._policy_metrics.families,
+        ]  # fmt: skip
+        gate, auditor = self._gate, self._auditor
+        if gate is not None:
+            found.append(lambda: flow_metrics.families(gate))
+        if auditor is not None:
+            found.append(auditor.families)
+        return found
 
     def _make_gate(self) -> Gate | None:
         config = self.config
@@ -182,11 +223,17 @@ class ApiServer:
             return None
         return Gate(seats, self._clock, self._stored, wait_s=config.request_timeout_s / 4)
 
+    async def _serve_metrics(self, _request: Request) -> Response:
+        return await page([family for source in self.metric_sources for family in source()], self.config.registries)
+
+    async def _serve_slis(self, _request: Request) -> Response:
+        return await page(self._health.families(), process=False)
+
     def _stored(self, info: RequestInfo) -> tuple[int, int] | None:
-        """How many objects of a resource are stored here, and their bytes together."""
+        """How many objects of a resource are stored here, and the bytes of one."""
         resource = self._routes.get((info.group, info.version, info.resource))
         kind = self.kinds.get(resource) if resource is not None else None
-        return None if kind is None else (len(kind.table), kind.table.size)
+        return None if kind is None else (len(kind.table), kind.table.average_size())
 
     def _token_issuer(self) -> Issuer | None:
         """None without a key: such a server verifies at most."""
@@ -196,6 +243,11 @@ class ApiServer:
         from pybernetes.apiserver.authentication.tokens import Issuer  # loads pyjwt and cryptography
 
         return Issuer(options, reader=self.reader, clock=self._clock, entropy=self._entropy)
+
+    @property
+    def requests_under_way(self) -> int:
+        """Short ones."""
+        return self._deadlines.count
 
     async def close(self) -> None:
         """Let go of connections to kubelets, webhooks and extension servers, and to whoever knows tokens."""
@@ -214,7 +266,13 @@ class ApiServer:
             group.create_task(self._authenticator.run(), name="authentication")
             group.create_task(self._authorizer.run(), name="authorization")
             await self.image.wait_synced()
+            done = self.lifecycle.done
+            done("generic-apiserver-start-informers")
             await bootstrap.ensure(self.reader, self.writer, service_cidr=",".join(self.config.service_cidrs))
+            done(
+                "start-system-namespaces-controller", "rbac/bootstrap-roles", "scheduling/bootstrap-system-priority-classes",
+                "priority-and-fairness-config-producer",
+            )  # fmt: skip
             if self._gate is not None:
                 schemas, levels = self.kinds[resources.FLOW_SCHEMAS], self.kinds[resources.PRIORITY_LEVEL_CONFIGURATIONS]
                 flow = FlowController(
@@ -222,11 +280,15 @@ class ApiServer:
                 )
                 flow.follow()
                 group.create_task(flow.run(), name="priority and fairness")
+            done("priority-and-fairness-config-consumer")
             await service_repair.repair(self.reader, self.writer)
+            done("start-service-ip-repair-controllers")
             if self.config.cluster_addons:
                 await bootstrap.ensure_cluster_addons(self.reader, self.writer)
             await self._custom.settle()
+            done("start-apiextensions-controllers", "crd-informer-synced")
             await self._aggregator.settle()
+            done("start-kube-aggregator-informers", "apiservice-registration-controller")
             group.create_task(self._aggregator.run(), name="aggregation")
             group.create_task(self._custom.run(), name="custom resources")
             self._ready.set()
@@ -253,20 +315,23 @@ class ApiServer:
 
     async def handle(self, request: Request) -> Response:
         """Answer one request; never raises for what the client did."""
+        if self.lifecycle.refusing and not request.path.startswith((*ROOTS, "/metrics")):
+            return self.lifecycle.refusal()
         started = self._clock.monotonic()
         query = requests.parse_query(request.query)
         info = requests.parse_target(request, query)
         running = None if deadlines.is_long_running(info) else self._deadlines.start(started)
+        reads = self.metrics.begin(info) if running is not None else False
         record = self._auditor.begin(request, info) if self._auditor is not None else None
         try:
             if running is not None and "timeout" in query:
-                response = await self._serve_in_time(request, info, query, record)
+                response = await self._serve_in_time(request, info, query, record, running)
             else:
-                response = await self._serve(request, info, query, record)
+                response = await self._serve(request, info, query, record, running)
         except StatusError as error:
             response = self._failure(request, error)
         except TooBusy as busy:
-            headers = {**_TEXT, "Retry-After": "1", **busy.headers}
+            headers = {**refusals.TEXT, "Retry-After": "1", **busy.headers}
             response = Response(429, headers, b"Too many requests, please try again later.\n")
         except asyncio.CancelledError:
             if running is None or not running.expired or running.task.uncancel():
@@ -280,13 +345,17 @@ class ApiServer:
         finally:
             if running is not None:
                 self._deadlines.end(running)
+                self.metrics.end(reads)
         if record is not None:
             record.finish(response)
         if running is not None and indenting.wanted(request):
             indenting.indent(response)
         if running is not None and compression.accepted(request.headers.get("accept-encoding", "")):
             await compression.compress(response)
-        self.metrics.observe(info, response.status, self._clock.monotonic() - started)
+        if request.http2 and self.config.goaway_chance and self._entropy.random() < self.config.goaway_chance:
+            response.headers["Connection"] = "close"
+        waited_s = running.waited_s if running is not None else 0.0
+        self.metrics.observe(request, info, query, response, self._clock.monotonic() - started, waited_s)
         return response
 
     async def _wait_for_start(self) -> None:
@@ -298,19 +367,21 @@ class ApiServer:
             raise ServiceUnavailable("the server is starting", retry_after_s=1) from None
 
     async def _serve_in_time(
-        self, request: Request, info: RequestInfo, query: Mapping[str, str], record: Record | None
+        self, request: Request, info: RequestInfo, query: Mapping[str, str], record: Record | None, running: Running | None
     ) -> Response:
         limit_s = deadlines.requested_s(query) or self._deadlines.limit_s
         try:
             async with asyncio.timeout(limit_s):
-                return await self._serve(request, info, query, record)
+                return await self._serve(request, info, query, record, running)
         except TimeoutError:
             raise deadlines.timed_out() from None
 
-    async def _serve(self, request: Request, info: RequestInfo, query: Mapping[str, str], record: Record | None) -> Response:
+    async def _serve(
+        self, request: Request, info: RequestInfo, query: Mapping[str, str], record: Record | None, running: Running | None
+    ) -> Response:
         if not self._ready.is_set():
             if request.path.startswith(ROOTS):  # nobody can be authorized yet, and a supervisor wants to know
-                return await self._serve_health(request)
+                return await self._paths.health(request)
             await self._wait_for_start()
         caller = await self._authenticator.authenticate(request)
         user = await impersonate(caller, request.headers, info, self._authorizer)
@@ -321,7 +392,10 @@ class ApiServer:
             return await self._serve_user(request, info, query, user, record)
         seat = door.seat(user, info, query)
         if not door.enter_at_once(seat):
+            began = self._clock.monotonic()
             seat = await door.wait(seat, user, info, len(request.body))
+            if running is not None:
+                running.waited_s = self._clock.monotonic() - began
         try:
             response = await self._serve_user(request, info, query, user, record)
         except StatusError as error:
@@ -348,7 +422,7 @@ class ApiServer:
             self._authenticator.identity_headers.take_off(request)
             return await self._aggregator.serve(elsewhere, request, user)
         if not info.is_resource:
-            return await self._serve_path(request, user)
+            return await self._paths.serve(request, user)
         call = Call(request, info, query, user, self._clock, self._entropy)
         if record is not None:
             call.audit_annotations = record.annotations
@@ -376,7 +450,7 @@ class ApiServer:
         info = call.info
         resource = self._routes.get((info.group, info.version, info.resource))
         if resource is None:
-            raise _unknown_path()
+            raise refusals.unknown_path()
         call.negotiate(resource.gvk, tables=resource in self.kinds and info.subresource not in _WITHOUT_COLUMNS)
         review = self._reviews.get(resource)
         if review is not None:
@@ -385,28 +459,29 @@ class ApiServer:
             return await self._subresources.bind(call, "")
         kind = self.kinds.get(resource)
         if kind is None:
-            raise _not_allowed()
+            raise refusals.not_allowed()
         if info.name:
             requests.check_name(info)
         if resource.namespaced != bool(info.namespace) and not _may_span(resource, info):
-            raise _unknown_path()
+            raise refusals.unknown_path()
         if isinstance(kind, CustomKind):
             _check_custom(call)
         if kind.strategy.deprecation and (info.verb in resource.verbs or info.subresource):
             call.warnings.append(kind.strategy.deprecation)
+            self.metrics.deprecated.add((resource.group, resource.version, resource.plural, info.subresource, ""))
         if info.subresource:
             return await self._serve_subresource(call, kind)
         if info.verb not in resource.verbs and not (info.verb == "deletecollection" and "delete" not in resource.verbs):
-            raise _not_allowed()
+            raise refusals.not_allowed()
         verb = info.verb
         if verb == "get":
             return await reading.get(call, kind, self.image)
         if verb == "list":
             if call.request.method == "HEAD":
-                raise _not_allowed()
+                raise refusals.not_allowed()
             return await reading.list_(call, kind, self.image)
         if verb == "watch":
-            return await reading.watch(call, kind, self.image)
+            return await reading.watch(call, kind, self.image, self.config.min_request_timeout_s)
         if verb == "create" and not info.name:
             return await self._writes.create(call, kind)
         if verb == "update" and info.name:
@@ -417,15 +492,15 @@ class ApiServer:
             return await self._deletes.delete(call, kind)
         if verb == "deletecollection":
             return await self._deletes.delete_collection(call, kind)
-        raise _not_allowed()
+        raise refusals.not_allowed()
 
     async def _serve_subresource(self, call: Call, kind: Kind) -> Response:
         info = call.info
         below = kind.subresources.get(info.subresource)
         if below is None:
-            raise _unknown_path()
+            raise refusals.unknown_path()
         if info.verb not in below.verbs and (info.subresource, call.request.method) != ("proxy", "OPTIONS"):
-            raise _not_allowed()
+            raise refusals.not_allowed()
         if info.subresource in _PROXIED:
             self._authenticator.identity_headers.take_off(call.request)
             await self.image.current()
@@ -440,7 +515,7 @@ class ApiServer:
 
     async def _serve_review(self, call: Call, resource: Resource, review: reviews.Review) -> Response:
         if call.info.verb != "create":
-            raise _not_allowed()
+            raise refusals.not_allowed()
         obj = decoding.read_request(call, resource.gvk)
         answer = await review(obj, call.info, call.user)
         answer = {"kind": resource.kind, "apiVersion": resource.api_version, **answer}
@@ -466,58 +541,6 @@ class ApiServer:
             self._clock.now(), self._entropy, call.user, self.reader, self.writer, call.dry_run,
             self.config.service_cidrs, self.config.node_port_range,
         )  # fmt: skip
-
-    # Everything else
-
-    async def _serve_path(self, request: Request, user: User) -> Response:
-        path = request.path
-        if path.startswith(ROOTS):
-            return await self._serve_health(request)
-        if path == "/metrics":
-            return await self.metrics.render([
-                *self._authenticator.metrics.families(), *self._authorizer.metrics.families(),
-                *self._conversions.metrics.families(), *self._policy_metrics.families(),
-            ])  # fmt: skip
-        if path.startswith("/openapi/"):
-            return await self._aggregator.openapi(request, user, self._openapi.serve)
-        if path in issuer_discovery.PATHS and self._tokens is not None and self._tokens.is_discoverable:
-            return issuer_discovery.serve(request, self._tokens)
-        reads_only = path.startswith(("/api", "/apis")) or path in ("/", "/version", "/version/", snapshots.PATH)
-        if reads_only and request.method not in ("GET", "HEAD"):
-            raise _not_allowed()
-        if path in ("/version", "/version/"):
-            return rendering.respond(200, orjson.dumps(version.INFO, option=orjson.OPT_INDENT_2))
-        if path == snapshots.PATH:
-            return await snapshots.serve(self._store)
-        if path == "/":
-            paths = ["/api", "/apis", *(f"/apis/{name}" for name in self._discovery.versions() if "/" in name)]
-            paths += [*ROOTS, "/metrics", "/openapi/v2", "/openapi/v3", "/version"]
-            return rendering.respond(200, orjson.dumps({"paths": sorted(paths)}))
-        aggregated = path.rstrip("/") in ("/api", "/apis") and self._wants_aggregated(request)
-        found = self._discovery.document(path, aggregated=aggregated)
-        found = self._aggregator.discovery(path, found, aggregated=aggregated)
-        if found is not None:
-            return rendering.respond(200, found, (), AGGREGATED if aggregated else requests.JSON)
-        if path.startswith(("/api/", "/apis/")):
-            raise _unknown_path()
-        return _page_not_found()
-
-    async def _serve_health(self, request: Request) -> Response:
-        checks = {"etcd": self._check_store, "poststarthook/rbac/bootstrap-roles": self._check_ready, **self.config.checks}
-        return await health(request, checks) or _page_not_found()
-
-    def _wants_aggregated(self, request: Request) -> bool:
-        return requests.negotiate(request.headers.get("accept", "")).api_discovery
-
-    async def _check_store(self) -> str | None:
-        try:
-            await self._store.writable()
-        except Unavailable as error:
-            return str(error)
-        return None
-
-    async def _check_ready(self) -> str | None:
-        return None if self._ready.is_set() else "not finished"
 
 
 def _strategies(config: Config) -> Sequence[Strategy]:
@@ -545,19 +568,3 @@ def _may_span(resource: Resource, info: RequestInfo) -> bool:
     if resource.namespaced:
         return info.verb in ("list", "watch")
     return resource is resources.NAMESPACES
-
-
-def _unknown_path() -> NotFound:
-    error = NotFound("the server could not find the requested resource")
-    error.status["details"] = {}
-    return error
-
-
-def _not_allowed() -> MethodNotAllowed:
-    error = MethodNotAllowed("the server does not allow this method on the requested resource")
-    error.status["details"] = {}
-    return error
-
-
-def _page_not_found() -> Response:
-    return Response(404, dict(_TEXT), b"404 page not found\n")

@@ -197,13 +197,17 @@ class Subscription:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._timeout_s
         bookmark_at = loop.time() + BOOKMARK_PERIOD_S
+        watched = self._selection.kind.watched
         try:
             for start in range(0, len(initial), BATCH_LIMIT):
                 batch = initial[start : start + BATCH_LIMIT]
                 if self._selection.kind.converts_remotely:
                     batch = await self._chosen(batch)
                 now = self._clock.now()
-                yield b"".join([self._line(ADDED, entry, None, now) for entry in batch])
+                lines = [self._line(ADDED, entry, None, now) for entry in batch]
+                watched.initial += len(lines)
+                watched.sent(lines)
+                yield b"".join(lines)
                 await asyncio.sleep(0)
             if mark_initial_end:
                 yield self._bookmark(revision, INITIAL_EVENTS_END)
@@ -235,10 +239,13 @@ class Subscription:
         taken = [pending.popleft() for _ in range(min(len(pending), BATCH_LIMIT))]
         if not self._selection.kind.converts_remotely:
             now = self._clock.now()
-            return b"".join([self._event_line(type_, event, event.change, now) for type_, event in taken])
-        converted = await self._converted([event for _, event in taken])
-        now = self._clock.now()
-        return b"".join([self._event_line(type_, event, change, now) for type_, event, change in converted])
+            lines = [self._event_line(type_, event, event.change, now) for type_, event in taken]
+        else:
+            converted = await self._converted([event for _, event in taken])
+            now = self._clock.now()
+            lines = [self._event_line(type_, event, change, now) for type_, event, change in converted]
+        self._selection.kind.watched.sent(lines)
+        return b"".join(lines)
 
     async def _chosen(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         selection = self._selection

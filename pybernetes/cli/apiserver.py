@@ -6,6 +6,7 @@ import re
 
 import click
 
+from pybernetes.cli import apiserver_operation
 from pybernetes.cli.runtime import run_component
 
 
@@ -207,6 +208,7 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str | 
 @click.option("--audit-log-maxage", default=0, show_default=True, help="Days to keep old audit logs; 0: for ever.")
 @click.option("--audit-log-maxbackup", default=0, show_default=True, help="How many old ones to keep; 0: all.")
 @click.option("--audit-log-maxsize", default=0, show_default=True, help="Megabytes before a new one; 0: 100.")
+@apiserver_operation.options
 @click.option("-v", "--v", "verbosity", default=0, help="Log verbosity.")
 def command(verbosity: int, **flags: object) -> None:
     """Serve the Kubernetes API from an embedded store, or from etcd."""

@@ -66,4 +66,9 @@ def configure(verbosity: int = 0) -> None:
     root = logging.getLogger("pybernetes")
     root.handlers[:] = [handler]
     root.propagate = False
-    root.setLevel(logging.DEBUG if verbosity >= 4 else logging.INFO)
+    set_verbosity(verbosity)
+
+
+def set_verbosity(verbosity: int) -> None:
+    """See `configure`."""
+    logging.getLogger("pybernetes").setLevel(logging.DEBUG if verbosity >= 4 else logging.INFO)

@@ -5,9 +5,9 @@ Left out: the objects of a list that is answered as a stream.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -23,11 +23,15 @@ from pybernetes.apiserver.audit.policy import (
     Policy,
     Verdict,
 )
+from pybernetes.apiserver.followed import Followed
 from pybernetes.machinery.clock import Clock, rfc3339_micro
 from pybernetes.machinery.entropy import Entropy
 from pybernetes.machinery.errors import StatusError
 from pybernetes.machinery.http.messages import Request, Response
 from pybernetes.machinery.meta import GroupVersionKind, Object
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
 
 Write = Callable[[Object], None]
 
@@ -43,6 +47,18 @@ class Auditor:
         self.write = write
         self.clock = clock
         self._entropy = entropy
+        self.levels: dict[str, int] = {}  # requests by the level that the policy gave them
+        self.events = 0
+
+    def families(self) -> list[Metric]:
+        """Call on the loop."""
+        from pybernetes.apiserver.metrics.series import counter
+
+        levels = {(level,): float(count) for level, count in self.levels.items()}
+        return [
+            counter("apiserver_audit_level", "Requests by audit level.", ("level",), levels),
+            counter("apiserver_audit_event", "Audit events.", (), {(): self.events}),
+        ]
 
     def begin(self, request: Request, info: RequestInfo) -> Record:
         given = request.headers.get("audit-id", "")
@@ -67,8 +83,15 @@ class Record:
     def identify(self, user: User, impersonated: User | None) -> None:
         """`user` is whose credentials they are; `impersonated` whom it acts as, if somebody else."""
         self._user, self._impersonated = user, impersonated
-        self._verdict = self._auditor.policy.evaluate(user, self._info)
+        self._verdict = self._judged(user)
         self._log(REQUEST_RECEIVED)
+
+    def _judged(self, user: User) -> Verdict:
+        auditor = self._auditor
+        verdict = auditor.policy.evaluate(user, self._info)
+        level = LEVEL_NAMES[verdict.level]
+        auditor.levels[level] = auditor.levels.get(level, 0) + 1
+        return verdict
 
     def authorized(self, allowed: bool, reason: str, error: str = "") -> None:
         if error and not allowed:  # nothing was decided
@@ -80,7 +103,7 @@ class Record:
     def finish(self, response: Response) -> None:
         """Log what was answered; where that is a stream, when it ends."""
         if self._verdict is None:  # nobody: authentication failed
-            self._verdict = self._auditor.policy.evaluate(self._user, self._info)
+            self._verdict = self._judged(self._user)
         response.headers["Audit-Id"] = self._id
         if self._verdict.level is Level.NONE:
             return
@@ -90,7 +113,7 @@ class Record:
             return
         if deadlines.is_long_running(self._info):
             self._log(RESPONSE_STARTED, response)
-        response.body = _Followed(body, lambda: self._log(RESPONSE_COMPLETE, response))
+        response.body = Followed(body, lambda _: self._log(RESPONSE_COMPLETE, response))
 
     def _log(self, stage: str, response: Response | None = None) -> None:
         verdict = self._verdict
@@ -124,36 +147,8 @@ class Record:
         event["stageTimestamp"] = rfc3339_micro(self._auditor.clock.now())
         if self.annotations:
             event["annotations"] = dict(self.annotations)
+        self._auditor.events += 1
         self._auditor.write(event)
-
-
-class _Followed:
-    """A body that tells when it has ended, whoever ends it."""
-
-    def __init__(self, body: AsyncIterator[bytes], ended: Callable[[], None]) -> None:
-        self._body = body
-        self._ended: Callable[[], None] | None = ended
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            return await anext(self._body)
-        except BaseException:
-            self._end()
-            raise
-
-    async def aclose(self) -> None:
-        self._end()
-        close = getattr(self._body, "aclose", None)
-        if close is not None:
-            await close()
-
-    def _end(self) -> None:
-        ended, self._ended = self._ended, None
-        if ended is not None:
-            ended()
 
 
 def _user(user: User) -> Object:

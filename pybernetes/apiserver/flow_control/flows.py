@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
+
+from pybernetes.apiserver.metrics.series import Histogram
 
 if TYPE_CHECKING:
     from pybernetes.apiserver.flow_control.fair_queues import Queue
@@ -16,21 +17,6 @@ LENGTH_BUCKETS = (0, 10, 25, 50, 100, 250, 500, 1000)
 WIDTH_BUCKETS = (1, 2, 4, 10)
 
 Reason = Literal["queue-full", "concurrency-limit", "time-out", "cancelled"]
-
-
-class Histogram:
-    """Counts per bucket, the last of which has no bound."""
-
-    __slots__ = ("bounds", "buckets", "total")
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self.bounds = bounds
-        self.buckets = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def observe(self, value: float) -> None:
-        self.buckets[bisect_left(self.bounds, value)] += 1
-        self.total += value
 
 
 @dataclass(slots=True, eq=False)

@@ -17,16 +17,17 @@ from pybernetes.apiserver.flow_control import allocation, work
 from pybernetes.apiserver.flow_control.classification import Classifier
 from pybernetes.apiserver.flow_control.configuration import Configuration, LevelConfiguration, read
 from pybernetes.apiserver.flow_control.fair_queues import Waiter, flow_hash
-from pybernetes.apiserver.flow_control.flows import WAIT_BUCKETS_S, Counts, Flow, Histogram, Reason, Seat
+from pybernetes.apiserver.flow_control.flows import WAIT_BUCKETS_S, Counts, Flow, Reason, Seat
 from pybernetes.apiserver.flow_control.interface import TooBusy
 from pybernetes.apiserver.flow_control.levels import Level
+from pybernetes.apiserver.metrics.series import Histogram
 from pybernetes.machinery.clock import Clock
 
 TURN_STARTS: Final = 24
 WAIT_S: Final = 15.0  # a quarter of the request timeout
 WAITING_BYTES: Final = 64 * 1024 * 1024  # bodies that wait in one level
 
-# How many objects a list of that resource has, and their bytes; None for what is not stored here.
+# How many objects a list of that resource has, and the bytes of one; None for what is not stored here.
 Stored = Callable[[RequestInfo], tuple[int, int] | None]
 
 

@@ -21,7 +21,7 @@ STREAMED_BYTES: Final = 1_000_000  # of a list at once, however long it is: list
 
 
 def width(info: RequestInfo, query: Mapping[str, str], count: int, size: int, most: int) -> int:
-    """Seats of a list or watch over `count` objects, `size` bytes together; at least 1, at most `most`."""
+    """Seats of a list or watch over `count` objects of `size` bytes each; at least 1, at most `most`."""
     if info.verb == "watch" and not requests.flag(query, "sendInitialEvents"):
         return 1
     if info.name:
@@ -30,5 +30,5 @@ def width(info: RequestInfo, query: Mapping[str, str], count: int, size: int, mo
         limit = requests.integer(query, "limit") or count
     except StatusError:
         return most  # it will be refused
-    loaded = size * min(limit, count) // count if count else 0
+    loaded = size * min(limit, count)
     return max(1, min(most, math.ceil(min(loaded, STREAMED_BYTES) / BYTES_PER_SEAT)))

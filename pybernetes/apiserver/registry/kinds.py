@@ -13,6 +13,7 @@ from functools import cached_property
 import orjson
 
 from pybernetes.apiserver.image import ROOT, Image, Table, decode
+from pybernetes.apiserver.metrics.watches import WatchCounts
 from pybernetes.apiserver.registry.metadata import check_type
 from pybernetes.apiserver.registry.strategy import Strategy
 from pybernetes.machinery import codec
@@ -52,6 +53,7 @@ class Kind:
         self.versions[resource.api_version] = self
         self.prefix = f"{ROOT}{storage_path(strategy)}/"
         self.table: Table = image.table(self.prefix)
+        self.watched = WatchCounts()
         if strategy.indexed_fields:
             self.table.index(strategy.indexed_fields)
         self.list_kind = f"{resource.kind}List"

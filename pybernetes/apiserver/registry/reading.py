@@ -369,7 +369,8 @@ def check_list_options(call: Call, *, watch: bool) -> None:
 # watch
 
 
-async def watch(call: Call, kind: Kind, image: Image) -> Response:
+async def watch(call: Call, kind: Kind, image: Image, least_s: float = WATCH_TIMEOUT_S) -> Response:
+    """It ends by itself, after `least_s` or up to twice that where the client does not say when."""
     wanted = selection(call, kind)
     check_list_options(call, watch=True)
     query = call.query
@@ -386,7 +387,7 @@ async def watch(call: Call, kind: Kind, image: Image) -> Response:
         await not_older_than(image, revision)
     elif version != "0":
         await image.current()
-    timeout_s = integer(query, "timeoutSeconds") or WATCH_TIMEOUT_S * (1 + call.entropy.random())
+    timeout_s = integer(query, "timeoutSeconds") or least_s * (1 + call.entropy.random())
     in_protobuf = call.format.media == PROTOBUF
     response = rendering.respond(200, b"", call.warnings, STREAM_OF_PROTOBUF if in_protobuf else JSON)
     # From here to the end nothing may wait: the replay, the initial state and the live events must join without a gap.

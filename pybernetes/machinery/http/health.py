@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 from pybernetes.machinery.http.messages import Handler, Request, Response
 
 Check = Callable[[], Awaitable[str | None]]  # None: healthy; else why not
+Note = Callable[[str, bool], None]
 Metrics = Callable[[], Awaitable[bytes]]  # the Prometheus text
 
 ROOTS = ("/healthz", "/livez", "/readyz")
@@ -35,8 +36,8 @@ def health_handler(
     return handle
 
 
-async def health(request: Request, checks: Mapping[str, Check]) -> Response | None:
-    """The answer to a health path, None for any other path."""
+async def health(request: Request, checks: Mapping[str, Check], note: Note | None = None) -> Response | None:
+    """The answer to a health path, None for any other path. `note` is told what each check that was made has found."""
     _, root, *rest = request.path.rstrip("/").split("/", 2)
     root = f"/{root}"
     if root not in ROOTS:
@@ -47,6 +48,8 @@ async def health(request: Request, checks: Mapping[str, Check]) -> Response | No
         if check is None:
             return Response(404, dict(_TEXT), b"404 page not found\n")
         failure = await check()
+        if note is not None:
+            note(rest[0], failure is None)
         if failure is None:
             return Response(200, dict(_TEXT), b"ok")
         return Response(500, dict(_TEXT), f"internal server error: {failure}\n".encode())
@@ -58,6 +61,8 @@ async def health(request: Request, checks: Mapping[str, Check]) -> Response | No
             lines.append(f"[+]{name} excluded: ok")
             continue
         failure = await check()
+        if note is not None:
+            note(name, failure is None)
         failed = failed or failure is not None
         # The reason is for the log and for the check's own path, not for whoever may ask for the summary (as upstream).
         lines.append(f"[+]{name} ok" if failure is None else f"[-]{name} failed: reason withheld")

@@ -351,6 +351,8 @@ class Http1Connection(asyncio.Protocol):
                     await response.upgrade(self)
                     return
                 keep = keep and not self._upgraded and not self._server.stopping
+                if "Connection" in response.headers:  # the handler wants it closed
+                    keep = False
                 body = response.body
                 if isinstance(body, bytes):
                     head = self._head(response, len(body), "" if keep else "close")

@@ -33,6 +33,7 @@ from pybernetes.machinery.http.connections import (
     answer,
 )
 from pybernetes.machinery.http.frames import ACK, END_HEADERS, END_STREAM, Code, ConnectionFailure, Frame, StreamFailure
+from pybernetes.machinery.http.http2_allowance import Allowance
 from pybernetes.machinery.http.http2_stream import Stream, connection_window
 from pybernetes.machinery.http.messages import Request, Response
 from pybernetes.machinery.http.tls import verified_chain
@@ -42,8 +43,6 @@ log = logger("http")
 
 LARGE_BODIES_MAX: Final = 4  # bodies over 64 KiB received at once
 BLOCK_FRAMES_MAX: Final = 64  # HEADERS and CONTINUATIONs of one header block
-ALLOWANCE: Final = 2000  # of frames that bring nothing, filled up again at
-ALLOWANCE_PER_S: Final = 200
 TURN_BYTES: Final = 64 * 1024  # what a stream sends before the others have their turn
 OUT_BYTES: Final = 64 * 1024  # collected before they are handed to the socket within one turn of the loop
 RESET_REMEMBERED: Final = 256  # streams that we have reset and about which frames may still be on their way
@@ -75,8 +74,7 @@ class Http2Connection(asyncio.Protocol):
         self._owed = 0  # bytes received and not yet given back to the connection's window
         self._large: dict[int, Stream] = {}  # streams that may send a large body
         self._queued: dict[int, Stream] = {}  # streams that would
-        self._allowance = float(ALLOWANCE)
-        self._allowance_at = 0.0
+        self._allowance = Allowance(server.monotonic)
         self._out: list[bytes] = []
         self._out_size = 0
         self._flushing = False
@@ -99,8 +97,7 @@ class Http2Connection(asyncio.Protocol):
         if tls is not None:
             self._peer_certificate = tls.getpeercert(True)
             self._peer_chain = verified_chain(tls)
-        self._allowance_at = now = self._server.monotonic()
-        self._deadline = now + HEAD_TIMEOUT_S
+        self._deadline = self._server.monotonic() + HEAD_TIMEOUT_S
         self._server.added(self)
         ours = frames.settings(
             (frames.SETTINGS_MAX_CONCURRENT_STREAMS, self._server.streams_max),
@@ -159,7 +156,7 @@ class Http2Connection(asyncio.Protocol):
             else:
                 self._on_control(frame)
         except StreamFailure as failure:
-            self._spend()
+            self._allowance.spend()
             self._reset_stream(stream_id, failure.code)
 
     def _on_control(self, frame: Frame) -> None:
@@ -169,33 +166,33 @@ class Http2Connection(asyncio.Protocol):
         elif type_ == frames.PING:
             if frame.stream_id or len(payload) != 8:
                 raise ConnectionFailure(Code.PROTOCOL_ERROR if frame.stream_id else Code.FRAME_SIZE_ERROR, "bad PING")
-            self._spend()
+            self._allowance.spend()
             if not frame.flags & ACK:
                 self._write(frames.frame(frames.PING, ACK, 0, payload))
         elif type_ == frames.RST_STREAM:
             frames.word(payload)
             self._check_not_idle(frame.stream_id)
-            self._spend()
+            self._allowance.spend()
             self._forget(frame.stream_id)
         elif type_ == frames.GOAWAY:
             if frame.stream_id:
                 raise ConnectionFailure(Code.PROTOCOL_ERROR, "GOAWAY on a stream")
-            self._spend()  # it makes no more streams; those under way are answered
+            self._allowance.spend()  # it makes no more streams; those under way are answered
         elif type_ == frames.PRIORITY:
             if not frame.stream_id:
                 raise ConnectionFailure(Code.PROTOCOL_ERROR, "PRIORITY of no stream")
-            self._spend()
+            self._allowance.spend()
             if len(payload) != 5:
                 raise StreamFailure(Code.FRAME_SIZE_ERROR, "bad PRIORITY")
         elif type_ == frames.PUSH_PROMISE:
             raise ConnectionFailure(Code.PROTOCOL_ERROR, "clients do not push")
         else:
-            self._spend()  # unknown: ignored (RFC 9113, section 5.5)
+            self._allowance.spend()  # unknown: ignored (RFC 9113, section 5.5)
 
     def _on_settings(self, frame: Frame) -> None:
         if frame.stream_id:
             raise ConnectionFailure(Code.PROTOCOL_ERROR, "SETTINGS on a stream")
-        self._spend()
+        self._allowance.spend()
         if frame.flags & ACK:
             if frame.payload:
                 raise ConnectionFailure(Code.FRAME_SIZE_ERROR, "SETTINGS acknowledged with content")
@@ -216,7 +213,7 @@ class Http2Connection(asyncio.Protocol):
         increment = frames.word(frame.payload) & frames.WINDOW_MAX
         if not frame.stream_id:
             if increment < 64:
-                self._spend()  # each wakes everybody who waits
+                self._allowance.spend()  # each wakes everybody who waits
             self._window += increment
             if not increment or self._window > frames.WINDOW_MAX:
                 raise ConnectionFailure(Code.FLOW_CONTROL_ERROR if increment else Code.PROTOCOL_ERROR, "bad window")
@@ -274,7 +271,7 @@ class Http2Connection(asyncio.Protocol):
         if stream_id <= self._last_id:
             self._heads.skip(block)
             if stream_id in self._reset:
-                self._spend()
+                self._allowance.spend()
                 return  # was on its way when we reset the stream
             raise ConnectionFailure(Code.STREAM_CLOSED, "stream is closed")
         self._last_id = stream_id
@@ -303,7 +300,7 @@ class Http2Connection(asyncio.Protocol):
             self._write(frames.window_update(0, self._owed))
             self._owed = 0
         if not data and not frame.flags & END_STREAM:
-            self._spend()
+            self._allowance.spend()
         stream = self._streams.get(stream_id)
         if stream is None or stream.whole:
             if stream is None and stream_id in self._reset:
@@ -355,8 +352,9 @@ class Http2Connection(asyncio.Protocol):
             raise StreamFailure(Code.PROTOCOL_ERROR, "content-length is wrong")
         body, stream.body = stream.body, b""
         request = Request(
-            method, path, query, dict(headers), bytes(body), self._peer_certificate, self._peer, peer_chain=self._peer_chain
-        )
+            method, path, query, dict(headers), bytes(body), self._peer_certificate, self._peer, peer_chain=self._peer_chain,
+            http2=True,
+        )  # fmt: skip
         task = self._loop.create_task(self._serve(stream, request))
         stream.task = task
         self._tasks.add(task)
@@ -395,6 +393,8 @@ class Http2Connection(asyncio.Protocol):
 
     async def _respond(self, stream: Stream, request: Request, response: Response) -> None:
         body = response.body
+        if "Connection" in response.headers:
+            self._take_leave()
         if isinstance(body, bytes):
             if self._gone(stream):
                 return
@@ -519,16 +519,6 @@ class Http2Connection(asyncio.Protocol):
         self._write(frames.rst_stream(stream_id, code))
         self._forget(stream_id)
 
-    def _spend(self) -> None:
-        """Draw on the allowance of frames that bring nothing. Raises `ConnectionFailure`."""
-        if self._allowance < 1:
-            now = self._server.monotonic()
-            self._allowance = min(ALLOWANCE, self._allowance + (now - self._allowance_at) * ALLOWANCE_PER_S)
-            self._allowance_at = now
-            if self._allowance < 1:
-                raise ConnectionFailure(Code.ENHANCE_YOUR_CALM, "too many frames that ask for nothing")
-        self._allowance -= 1
-
     def _fail(self, code: Code, why: str) -> None:
         """Say why, and leave: what else comes has no meaning."""
         self._write(frames.goaway(self._last_id, code, why))
@@ -559,11 +549,16 @@ class Http2Connection(asyncio.Protocol):
             if stream.deadline < now or (stream.waiting_since < now - WRITE_TIMEOUT_S and not stream.streaming):
                 self._reset_stream(stream.id, Code.CANCEL)
 
+    def _take_leave(self) -> None:
+        """Take no more streams, and close once those under way are answered (a handler says `Connection: close`)."""
+        if not self._leaving:
+            self._leaving = True
+            self._write(frames.goaway(self._last_id, Code.NO_ERROR))
+
     def finish(self) -> None:
         if self._closing:
             return
-        self._leaving = True
-        self._write(frames.goaway(self._last_id, Code.NO_ERROR))
+        self._take_leave()
         for stream in tuple(self._streams.values()):
             if stream.streaming and stream.task is not None:
                 stream.task.cancel()

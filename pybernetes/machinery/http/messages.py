@@ -51,6 +51,7 @@ class Request:
     peer: str = ""  # host:port of the other side, for logs and audit
     more_headers: tuple[tuple[str, str], ...] = ()  # sent besides `headers`, each on a line of its own; never received
     peer_chain: tuple[bytes, ...] = ()  # DER: the client's certificate up to the trusted one; empty if no TLS was between
+    http2: bool = False  # it shares its connection with others
 
 
 class Upgradable(Protocol):
@@ -69,7 +70,10 @@ class Upgradable(Protocol):
 
 @dataclass(slots=True)
 class Response:
-    """One answer. A body that is an iterator is sent chunk by chunk and closed (`aclose`) when the peer goes away."""
+    """One answer. A body that is an iterator is sent chunk by chunk and closed (`aclose`) when the peer goes away.
+
+    With a `Connection: close` the connection closes, once all that it carries is answered.
+    """
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)

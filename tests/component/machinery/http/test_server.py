@@ -100,6 +100,15 @@ async def test_stopping_ends_streams_in_an_orderly_way() -> None:
     assert (await asking).endswith(b"5\r\nfirst\r\n0\r\n\r\n")
 
 
+async def test_a_handler_may_have_the_connection_closed() -> None:
+    async def handler(_: Request) -> Response:
+        return Response(429, {"Connection": "close"}, b"later")
+
+    async with serving(handler) as server:
+        answer = await exchange(server, b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert answer.count(b"HTTP/1.1 429") == 1 and answer.count(b"Connection: close") == 1
+
+
 async def test_the_producer_waits_for_a_reader_that_does_not_read() -> None:
     produced = 0
 

@@ -98,10 +98,10 @@ def test_what_cannot_be_read_is_there_and_found_under_every_value_of_an_index() 
     table.index({"value": lambda value: value.decode()[:1]})
     readable, broken = entry("/registry/pods/a", 1), Unreadable(entry("/registry/pods/b", 1), "no key")
     table.load([readable, broken], Revision(1))
-    assert (len(table), table.size) == (2, len(readable.value))
+    assert (len(table), table.average_size()) == (2, len(readable.value))
     assert table.holding("value", "{") == ["/registry/pods/a", "/registry/pods/b"]
     assert table.holding("value", "x") == ["/registry/pods/b"]
     table.apply(Change(Revision(2), broken.key, entry(broken.key, 2), broken), now=0.0)
     assert table.holding("value", "x") == []
     table.apply(Change(Revision(3), broken.key, None, entry(broken.key, 2)), now=0.0)
-    assert (table.holding("value", "{"), table.size) == (["/registry/pods/a"], len(readable.value))
+    assert (table.holding("value", "{"), table.average_size()) == (["/registry/pods/a"], len(readable.value))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pybernetes.machinery.http import connections, frames, http2
 from pybernetes.machinery.http.connections import STREAMS_MAX
 from pybernetes.machinery.http.frames import Code
+from pybernetes.machinery.http.http2_allowance import ALLOWANCE
 from pybernetes.machinery.http.messages import Request, Response
 
 END = frames.END_STREAM
@@ -297,6 +298,26 @@ async def test_an_orderly_stop_ends_streams_and_waits_for_answers() -> None:
     assert peer.body(3) == b"done" and peer.closed and not peer.of(5, frames.HEADERS)
 
 
+async def test_a_handler_may_send_the_client_away_while_other_streams_go_on() -> None:
+    release = asyncio.Event()
+
+    async def handler(request: Request) -> Response:
+        assert request.http2
+        if request.path == "/leave":
+            return Response(200, {"Connection": "close"}, b"bye")
+        await release.wait()
+        return Response(200, {}, b"done")
+
+    peer = Peer(handler)
+    peer.request(1)
+    peer.request(3, "/leave")
+    await peer.settle()
+    assert peer.body(3) == b"bye" and peer.goaway() == Code.NO_ERROR and not peer.closed
+    release.set()
+    await peer.settle()
+    assert peer.body(1) == b"done" and peer.closed
+
+
 @pytest.mark.parametrize("allowed", [3, STREAMS_MAX, 300])
 async def test_more_streams_than_allowed_are_refused(allowed: int) -> None:
     async def handler(_: Request) -> Response:
@@ -350,7 +371,7 @@ async def test_handlers_of_streams_that_were_reset_count_until_they_finish() -> 
 async def test_floods_of_frames_that_ask_for_nothing_end_the_connection(flood: Callable[[int], bytes]) -> None:
     peer = Peer()
     peer.request(1, method="POST", flags=frames.END_HEADERS)
-    for number in range(http2.ALLOWANCE + 10):
+    for number in range(ALLOWANCE + 10):
         peer.feed(flood(number))
     await peer.settle()
     assert peer.goaway() == Code.ENHANCE_YOUR_CALM and peer.closed
@@ -358,11 +379,11 @@ async def test_floods_of_frames_that_ask_for_nothing_end_the_connection(flood: C
 
 async def test_pings_at_an_honest_rate_go_on_for_ever() -> None:
     peer = Peer()
-    for _ in range(5 * http2.ALLOWANCE):
+    for _ in range(5 * ALLOWANCE):
         peer.owner.now += 0.01
         peer.feed(frames.frame(frames.PING, 0, 0, b"12345678"))
     await peer.settle()
-    assert len([frame for frame in peer.sent if frame.type == frames.PING and frame.flags == frames.ACK]) == 5 * http2.ALLOWANCE
+    assert len([frame for frame in peer.sent if frame.type == frames.PING and frame.flags == frames.ACK]) == 5 * ALLOWANCE
 
 
 @pytest.mark.parametrize("size", [0, 1, 10_000])
