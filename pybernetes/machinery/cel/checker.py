@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pybernetes.machinery.cel import declarations, library, macros, types
+from pybernetes.machinery.cel import declarations, library, macros, text_format, types
 from pybernetes.machinery.cel.declarations import Overload
 from pybernetes.machinery.cel.parser import Node, dotted
 from pybernetes.machinery.cel.tree import Expr
@@ -99,7 +99,7 @@ class Checker:
                 self.names.add(name)
             return Expr("ident", at, found[1], name=found[0])
         if name in TYPE_NAMES:
-            return Expr("literal", at, "type", value=TypeValue(name))
+            return Expr("literal", at, ("type", name), value=TypeValue(name))
         return self.fail(at, f"undeclared reference to '{name}' (in container '')")
 
     def _list(self, at: int, items: Sequence[tuple[bool, Node]], *, mixed: bool = False) -> Expr:
@@ -176,7 +176,7 @@ class Checker:
         if qualified in self.scope:
             return self._ident(at, qualified)
         if qualified in TYPE_NAMES and qualified.partition(".")[0] not in self.scope:
-            return Expr("literal", at, "type", value=TypeValue(qualified))
+            return Expr("literal", at, ("type", qualified), value=TypeValue(qualified))
         part = self.check(target)
         return Expr("select", at, self._field(at, part.type, name), (part,), name)
 
@@ -208,8 +208,9 @@ class Checker:
             if qualified.partition(".")[0] not in self.scope and self._declared(qualified):
                 return self.call(at, qualified, tuple(self.check(argument) for argument in arguments))
             if name == "format" and len(arguments) == 1 and arguments[0][0] == "list":  # texts are formatted out of all types
-                formatted = self._list(*arguments[0][1:], mixed=True)
-                return self.call(at, name, (self.check(target), formatted), is_method=True)
+                subject, formatted = self.check(target), self._list(*arguments[0][1:], mixed=True)
+                self._check_format(at, subject, formatted.parts)
+                return self.call(at, name, (subject, formatted), is_method=True)
         given = tuple(self.check(node) for node in ((target, *arguments) if target is not None else arguments))
         return self.call(at, name, given, is_method=target is not None)
 
@@ -254,6 +255,24 @@ class Checker:
         shown = [types.shown(of) for of in given]
         signature = f"{shown[0]}.({', '.join(shown[1:])})" if is_method else f"({', '.join(shown)})"
         return self.fail(at, f"found no matching overload for '{name}' applied to '{signature}'")
+
+    def _check_format(self, at: int, template: Expr, items: Sequence[Expr]) -> None:
+        """A template and items that are written out must fit."""
+        if template.kind != "literal" or type(template.value) is not str:
+            return
+        try:
+            wanted = [part for part in text_format.clauses(template.value) if isinstance(part, text_format.Clause)]
+        except CelError as error:
+            self.fail(at, str(error))
+            return
+        for clause, item in zip(wanted, items, strict=False):
+            why = "" if item.type in (DYN, FREE) else text_format.type_error(clause.verb, types.runtime_name(item.type))
+            if why:
+                self.fail(item.at, why)
+        if len(wanted) > len(items):
+            self.fail(at, f"index {len(items)} out of range")
+        elif len(wanted) < len(items):
+            self.fail(at, f"too many arguments supplied to string.format (expected {len(wanted)}, got {len(items)})")
 
     def _check_literal(self, name: str, argument: Expr) -> None:
         if argument.kind != "literal" or type(argument.value) is not str:

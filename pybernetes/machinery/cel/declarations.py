@@ -79,7 +79,7 @@ STANDARD: Final = """
     bytes_size: bytes.size() -> int
     list_size: list(A).size() -> int
     map_size: map(A, B).size() -> int
-    type: type(A) -> type
+    type: type(A) -> type(A)
     to_dyn: dyn(A) -> dyn
     bool_to_bool: bool(bool) -> bool
     string_to_bool: bool(string) -> bool

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ from pybernetes.machinery.cel.values import (
     equal,
     less,
     no_overload,
+    quoted,
     timestamp,
     type_name,
 )
@@ -65,7 +67,7 @@ def to_int(value: Any) -> int:
     if kind is int:
         return int(value)
     if kind is float:
-        if not -(2**63) <= value < 2**63:
+        if not -(2**63) < value < 2**63:
             raise CelError("integer overflow")
         return int(value)
     if kind is Uint:
@@ -73,8 +75,8 @@ def to_int(value: Any) -> int:
             raise CelError("integer overflow")
         return int(value)
     if kind is str:
-        if not re.fullmatch(r"[+-]?\d+", value, re.ASCII) or not -(2**63) <= int(value) < 2**63:
-            raise CelError(f'strconv.ParseInt: parsing "{value}": invalid syntax')
+        if not re.fullmatch(r"[+-]?[0-9]{1,40}", value) or not -(2**63) <= int(value) < 2**63:
+            raise _unconvertible(value, "int")
         return int(value)
     if kind is Timestamp:
         return int(value.nanos // 10**9)
@@ -83,11 +85,15 @@ def to_int(value: Any) -> int:
     raise no_overload()
 
 
+def _unconvertible(value: Any, wanted: str) -> CelError:
+    return CelError(f"type conversion error from '{type_name(value)}' to '{wanted}'")
+
+
 def to_uint(value: Any) -> Uint:
     kind = type(value)
     if kind is str:
-        if not re.fullmatch(r"\d+", value, re.ASCII):
-            raise CelError(f'strconv.ParseUint: parsing "{value}": invalid syntax')
+        if not re.fullmatch(r"[0-9]{1,40}", value) or int(value) >= 2**64:
+            raise _unconvertible(value, "uint")
         return Uint(int(value))
     if kind in (int, Uint, float):
         if not 0 <= value < 2**64:
@@ -96,15 +102,17 @@ def to_uint(value: Any) -> Uint:
     raise no_overload()
 
 
+_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?|nan", re.ASCII | re.IGNORECASE)
+
+
 def to_double(value: Any) -> float:
     kind = type(value)
     if kind in (int, Uint, float):
         return float(value)
     if kind is str:
-        try:
-            return float(value)
-        except ValueError:
-            raise CelError(f'strconv.ParseFloat: parsing "{value}": invalid syntax') from None
+        if not _NUMBER.fullmatch(value):
+            raise _unconvertible(value, "double")
+        return float(value)
     raise no_overload()
 
 
@@ -117,15 +125,38 @@ def to_string(value: Any) -> str:
     if kind in (int, Uint):
         return str(int(value))
     if kind is float:
-        return str(int(value)) if value.is_integer() and abs(value) < 1e21 else repr(value)
+        return _number_text(value)
     if kind is bytes:
         try:
             return bytes(value).decode()
         except UnicodeDecodeError:
             raise CelError("invalid UTF-8 in bytes, cannot convert to string") from None
-    if kind in (Timestamp, Duration) or hasattr(value, "cel_type"):
+    if kind in (Timestamp, Duration, kubernetes.Ip, kubernetes.Cidr):
         return str(value)
     raise no_overload()
+
+
+def _number_text(value: float) -> str:
+    """As Go's `%g`: with an exponent where it is under -4 or over 5, in as few digits as tell it from others."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    assert isinstance(exponent, int)
+    place = len(digits) + exponent - 1
+    text = "".join(map(str, digits))
+    if value == 0:
+        text, place = "0", 0
+    if not -4 <= place < _EXPONENT_FROM:
+        text = f"{text[0]}{'.' if text[1:] else ''}{text[1:]}e{place:+03d}"
+    elif place < 0:
+        text = f"0.{'0' * (-place - 1)}{text}"
+    else:
+        text = text.ljust(place + 1, "0")
+        text = text[: place + 1] + ("." + text[place + 1 :] if text[place + 1 :] else "")
+    return f"{'-' if sign else ''}{text}"
+
+
+_EXPONENT_FROM: Final = 6
 
 
 def to_bool(value: Any) -> bool:
@@ -136,7 +167,7 @@ def to_bool(value: Any) -> bool:
             return True
         if value in ("false", "False", "FALSE", "f", "F", "0"):
             return False
-        raise CelError(f'strconv.ParseBool: parsing "{value}": invalid syntax')
+        raise _unconvertible(value, "bool")
     raise no_overload()
 
 
@@ -153,8 +184,8 @@ def to_duration(value: Any) -> Duration:
     _text(value)
     try:
         return Duration(go_duration.parse(value))
-    except ValueError as error:
-        raise CelError(str(error)) from None
+    except ValueError:
+        raise _unconvertible(value, "google.protobuf.Duration") from None
 
 
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -173,7 +204,7 @@ def to_timestamp(value: Any) -> Timestamp:
         zone = "+00:00" if found[4] in "Zz" else found[4]
         moment = datetime.fromisoformat(f"{found[1]}T{found[2]}{zone}")
     except ValueError:
-        raise CelError(f'parsing time "{value}" as "2006-01-02T15:04:05Z07:00": cannot parse "{value}" as "2006"') from None
+        raise _unconvertible(value, "google.protobuf.Timestamp") from None
     offset = moment.utcoffset() or timedelta(0)
     elapsed = moment.replace(tzinfo=UTC) - EPOCH - offset
     seconds = elapsed.days * 86400 + elapsed.seconds
@@ -240,20 +271,32 @@ def _char_at(text: Any, place: Any) -> str:
     return str(text[place : place + 1])
 
 
-def _index_of(value: Any, wanted: Any, start: int = 0) -> int:
+def _index_of(value: Any, wanted: Any, start: int | None = None) -> int:
     if isinstance(value, list):
         return next((place for place, item in enumerate(value) if equal(item, wanted)), -1)
     _text(value, wanted)
-    if not 0 <= start <= len(value):
-        raise CelError(f"index out of range: {start}")
-    return int(value.find(wanted, start))
+    if start is None:
+        return int(value.find(wanted))
+    _check_place(start)
+    return int(start if not wanted else value.find(wanted, start))
 
 
 def _last_index_of(value: Any, wanted: Any, start: int | None = None) -> int:
     if isinstance(value, list):
         return next((place for place in range(len(value) - 1, -1, -1) if equal(value[place], wanted)), -1)
     _text(value, wanted)
-    return int(value.rfind(wanted)) if start is None else int(value.rfind(wanted, 0, start + len(wanted)))
+    if start is None:
+        return int(value.rfind(wanted))
+    _check_place(start)
+    if not wanted:
+        return start
+    return int(value.rfind(wanted, 0, start + len(wanted))) if start < len(value) else -1
+
+
+def _check_place(place: Any) -> None:
+    _want(place, int)
+    if place < 0:
+        raise CelError(f"index out of range: {place}")
 
 
 def _join(items: Any, separator: str = "") -> str:
@@ -313,21 +356,6 @@ _WHITE_SPACE: Final = (
 def _ascii(text: str, *, upper: bool) -> str:
     low, high, shift = ("a", "z", -32) if upper else ("A", "Z", 32)
     return "".join(chr(ord(character) + shift) if low <= character <= high else character for character in text)
-
-
-def _quote(text: str) -> str:
-    escapes = {
-        "\a": "\\a",
-        "\b": "\\b",
-        "\f": "\\f",
-        "\n": "\\n",
-        "\r": "\\r",
-        "\t": "\\t",
-        "\v": "\\v",
-        "\\": "\\\\",
-        '"': '\\"',
-    }
-    return '"' + "".join(escapes.get(character, character) for character in text) + '"'
 
 
 # Lists
@@ -491,7 +519,7 @@ def _part(read: Callable[[datetime], int], of_duration: int = 0) -> Callable[...
 
 def _milliseconds(value: Any, zone: str = "") -> int:
     if type(value) is Duration:
-        return int(abs(value.nanos) // 10**6) % 1000
+        return int(abs(value.nanos) // 10**6) * (-1 if value.nanos < 0 else 1)
     _want(value, Timestamp)
     return int(value.nanos % 10**9 // 10**6)
 
@@ -551,7 +579,7 @@ OPERATORS: Final[Mapping[str, Function]] = {
 FUNCTIONS: Final[Mapping[str, Function]] = {
     "int": to_int, "uint": to_uint, "double": to_double, "string": to_string, "bool": to_bool, "bytes": to_bytes,
     "duration": to_duration, "timestamp": to_timestamp, "dyn": lambda value: value, "size": size,
-    "type": lambda value: TypeValue(type_name(value)), "matches": matches, "strings.quote": _simple(_quote),
+    "type": lambda value: TypeValue(type_name(value)), "matches": matches, "strings.quote": _simple(quoted),
     "lists.range": _range, "sets.contains": _sets_contains,
     "sets.equivalent": lambda a, b: _sets_contains(a, b) and _sets_contains(b, a),
     "sets.intersects": lambda a, b: any(contains(_items(b), item) for item in _items(a)),

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from pybernetes.machinery import quantity as quantities
 from pybernetes.machinery import validation
-from pybernetes.machinery.cel.values import NONE, CelError, Optional, no_overload
+from pybernetes.machinery.cel.values import NONE, CelError, Optional, no_overload, quoted
 from pybernetes.machinery.quantity import Quantity
 
 Function = Callable[..., Any]
@@ -166,14 +166,19 @@ def _is_integer(value: Quantity) -> bool:
 # URLs
 
 
+_WRONG_ESCAPE: Final = re.compile(r"%(?![0-9a-fA-F]{2}).{0,2}")
+
+
 def url(text: Any) -> Url:
     """An absolute URI or absolute path."""
     given = _text(text)
     why = ""
     if not given:
         why = 'parse "": empty url'
-    elif any(character <= " " for character in given):
-        why = f'parse "{given}": invalid URI for request'
+    elif any(character < " " or character == "\x7f" for character in given):
+        why = f"parse {quoted(given)}: net/url: invalid control character in URL"
+    elif (escape := _WRONG_ESCAPE.search(given.partition("?")[0])) is not None:
+        why = f'parse "{given}": invalid URL escape "{escape[0]}"'
     else:
         try:
             parts = urlsplit(given)

@@ -19,13 +19,17 @@ HEIGHT_LIMIT: Final = 200  # of the tree
 LENGTH_LIMIT: Final = 100_000  # in characters; upstream's
 _TOKEN: Final = re.compile(
     r"""(?P<space>[\s]+|//[^\n]*)
-      | (?P<number>0[xX][0-9a-fA-F]+[uU]?|\d+\.\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+|\d+[uU]?)
+      | (?P<number>0[xX][0-9a-fA-F]+[uU]?|\d+\.\d+(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+|\d+[uU]?)
       | (?P<string>(?:[rR][bB]?|[bB][rR]?)?
           (?:\"\"\"(?:[^\\]|\\.)*?\"\"\"|'''(?:[^\\]|\\.)*?'''|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'))
       | (?P<ident>[_a-zA-Z][_a-zA-Z0-9]*|`[a-zA-Z0-9_.\-/ ]+`)
       | (?P<op>\|\||&&|==|!=|<=|>=|\.\?|\[\?|[-+*/%!<>?:.,()\[\]{}=])
     """,
     re.VERBOSE | re.DOTALL,
+)
+# Of an expression, as upstream's parser lists them.
+_STARTS: Final = (
+    "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}"
 )
 # How strongly operators bind.
 _STRENGTH: Final = {
@@ -245,14 +249,14 @@ class _Parser:
             node = self._expression()
             self._expect(")")
             return node
-        if text == "[":
-            return self._list(at)
+        if text in ("[", "[?"):
+            return self._list(at, optional=text == "[?")
         if text == "{":
             return self._map(at)
         if text == ".":  # a name from the root
             return self._identifier(self._name(), at)
         self._at -= 1
-        raise CompileError(self._text, at, f"Syntax error: mismatched input '{text}' expecting an expression")
+        raise CompileError(self._text, at, f"Syntax error: mismatched input '{text}' expecting {_STARTS}")
 
     def _identifier(self, text: str, at: int) -> Node:
         if text in ("true", "false", "null"):
@@ -263,15 +267,17 @@ class _Parser:
             return ("call", self._offset(), None, text, self._arguments())
         return ("ident", at, text)
 
-    def _list(self, at: int) -> Node:
+    def _list(self, at: int, *, optional: bool) -> Node:
+        """`optional`: the first item is, its `?` has been taken."""
         found: list[tuple[bool, Node]] = []
-        while not self._next("]"):
+        while optional or not self._next("]"):
             if found:
                 self._expect(",")
                 if self._next("]"):
                     break
-            optional = bool(self._next("?"))
+            optional = optional or bool(self._next("?"))
             found.append((optional, self._expression()))
+            optional = False
         return ("list", at, tuple(found))
 
     def _map(self, at: int) -> Node:

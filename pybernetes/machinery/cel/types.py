@@ -1,8 +1,9 @@
 """The types of CEL: what a checker knows of each part of an expression.
 
 A type is a word (`int`, `string`, `dyn` for anything, a name such as `net.IP`) or a tuple: ("list", item), ("map", key, value),
-("optional", inner), ("object", schema, is_root), ("meta",) for what rules see of an object's metadata, and ("fields", name,
-lookup), whose `lookup` gives the type of the field of a name, or None. In declarations, a capital letter is a type parameter.
+("optional", inner), ("type", of what), ("object", schema, is_root), ("meta",) for what rules see of an object's metadata, and
+("fields", name, lookup), whose `lookup` gives the type of the field of a name, or None. In declarations, a capital letter is a
+type parameter.
 
 Source: https://github.com/google/cel-spec/blob/master/doc/langdef.md#gradual-type-checking
 """
@@ -108,6 +109,8 @@ def fits(wanted: Type, given: Type, bound: dict[str, Type]) -> bool:
         return True
     if wanted in (DYN, FREE) or given in (DYN, FREE) or wanted == given:
         return True
+    if kind(wanted) == kind(given) == "type":  # types are values of one kind
+        return True
     if given == "null" or wanted == "null":  # what has no value of its own for "nothing" may be null
         return kind(given if wanted == "null" else wanted) not in _NEVER_NULL | {"list", "map"}
     if isinstance(wanted, str) or isinstance(given, str) or wanted[0] != given[0] or len(wanted) != len(given):
@@ -157,6 +160,12 @@ def shown(of: Type) -> str:
         return str(of[1])
     name = "optional_type" if of[0] == "optional" else of[0]
     return f"{name}({', '.join(shown(inner) for inner in of[1:])})"
+
+
+def runtime_name(of: Type) -> str:
+    """What `type()` would say of a value of it."""
+    named = kind(of)
+    return {"null": "null_type", "optional": "optional_type"}.get(named) or _SHOWN.get(named, named)
 
 
 # Names of fields

@@ -162,6 +162,23 @@ def type_name(value: Any) -> str:
     return TYPE_NAMES.get(type(value)) or str(getattr(value, "cel_type", "dyn"))
 
 
+_ESCAPES: Final = {
+    "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", "\\": "\\\\", '"': '\\"',
+}  # fmt: skip
+
+
+def quoted(text: str) -> str:
+    """In quotation marks, with what cannot be printed escaped."""
+    return '"' + "".join(_ESCAPES.get(character) or _printable(character) for character in text) + '"'
+
+
+def _printable(character: str) -> str:
+    if character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
 def no_overload(function: str = "") -> CelError:
     return CelError(f"no such overload{': ' + function if function else ''}")
 
