@@ -17,40 +17,16 @@ from pybernetes.machinery.cel import types
 from pybernetes.machinery.cel.declarations import Overload
 from pybernetes.machinery.cel.library_kubernetes import Cidr, Ip, NamedFormat, Url, Version
 from pybernetes.machinery.cel.types import Type
-from pybernetes.machinery.cel.values import MapList, SetList, Uint
+from pybernetes.machinery.cel.values import Uint
+from pybernetes.machinery.cel.weights import TRAVERSAL, parts, size, traversal
 from pybernetes.machinery.quantity import Quantity
 
-TRAVERSAL: Final = 0.1  # of a character, or an item that is compared
 REGEX_LENGTH: Final = 0.25  # of a character of a pattern
 LIST_BASE: Final = 10
 MAP_BASE: Final = 30
 STRUCT_BASE: Final = 40
 
 Cost = Callable[[Sequence[Any], Any], int]  # of the arguments, a method's target first, and the result
-
-
-def size(value: Any) -> int:
-    """As `size()` tells it; 1 for what has none."""
-    if type(value) is str:
-        return len(value)
-    if isinstance(value, str | bytes | list | dict):
-        return len(value)
-    if isinstance(value, Ip):
-        return value.address.max_prefixlen // 8
-    return math.ceil(value.network.prefixlen / 8) if isinstance(value, Cidr) else 1
-
-
-def traversal(value: Any) -> int:
-    """Of going through a value and all that is in it."""
-    if isinstance(value, str):
-        return int(len(value.encode("utf-8", "surrogatepass")) * TRAVERSAL)
-    if isinstance(value, bytes):
-        return int(len(value) * TRAVERSAL)
-    if isinstance(value, list):
-        return sum(map(traversal, value))
-    if isinstance(value, dict):
-        return sum(traversal(key) + traversal(item) for key, item in value.items())
-    return 1
 
 
 def _by_target(factor: float) -> Cost:
@@ -64,20 +40,25 @@ def equality(arguments: Sequence[Any], _: Any) -> int:
     if type(a) in _UNIT or (type(a) in _SCALARS and type(b) in _SCALARS):
         return 1
     if isinstance(a, list | dict) and isinstance(b, list | dict) and len(a) == len(b):
-        return math.ceil(min(_items_within(a), _items_within(b)) * TRAVERSAL)
+        return math.ceil(min(parts(a), parts(b)) * TRAVERSAL)
     return math.ceil(min(size(a), size(b)) * TRAVERSAL)
 
 
-def _items_within(value: list[Any] | dict[Any, Any]) -> int:
-    inner = value.values() if isinstance(value, dict) else value
-    count = len(value) + sum(_items_within(item) for item in inner if isinstance(item, list | dict))
-    return max(count, len(value) ** 2) if isinstance(value, SetList | MapList) else count
+def _each(value: Any) -> int:
+    """Of comparing with a value."""
+    return max(1, math.ceil(parts(value) * TRAVERSAL)) if isinstance(value, list | dict) else 1
+
+
+def _each_of(items: Any) -> int:
+    """Of comparing with items, on average."""
+    if not isinstance(items, list) or not items or not isinstance(items[0], list | dict):
+        return 1
+    return max(1, math.ceil(parts(items) / len(items) * TRAVERSAL))
 
 
 def _membership(arguments: Sequence[Any], _: Any) -> int:
     wanted, items = arguments
-    each = math.ceil(_items_within(wanted) * TRAVERSAL) if isinstance(wanted, list | dict) else 1
-    return size(items) * max(1, each)
+    return size(items) * _each(wanted)
 
 
 def _sum(arguments: Sequence[Any], _: Any) -> int:
@@ -127,7 +108,8 @@ def _output(_: Sequence[Any], result: Any) -> int:
 
 def _flatten(arguments: Sequence[Any], _: Any) -> int:
     depth = arguments[1] if len(arguments) == 2 and isinstance(arguments[1], int) else 1
-    return size(arguments[0]) * depth + _CALL_AND_LIST
+    within = parts(arguments[0]) if isinstance(arguments[0], list) else 0
+    return max(size(arguments[0]) * depth, int(within * TRAVERSAL)) + _CALL_AND_LIST
 
 
 def self_compared(place: int) -> Cost:
@@ -135,7 +117,7 @@ def self_compared(place: int) -> Cost:
         items = arguments[place]
         count = size(items)
         of_text = isinstance(items, list) and items and isinstance(items[0], str | bytes)
-        return int(count * count * (2 + (TRAVERSAL if of_text else 0))) + _CALL_AND_LIST
+        return int(count * count * _each_of(items) * (2 + (TRAVERSAL if of_text else 0))) + _CALL_AND_LIST
 
     return cost
 
@@ -144,7 +126,11 @@ def self_compared(place: int) -> Cost:
 
 
 def _compared(times: int) -> Cost:
-    return lambda arguments, _: size(arguments[0]) * size(arguments[1]) * times + 1
+    def cost(arguments: Sequence[Any], _: Any) -> int:
+        a, b = arguments
+        return size(a) * size(b) * min(_each_of(a), _each_of(b)) * times + 1
+
+    return cost
 
 
 _SCALARS: Final = frozenset((int, float, bool, Uint, type(None)))

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from pybernetes.machinery.cel import types
-from pybernetes.machinery.cel.costs import LIST_BASE, REGEX_LENGTH, STRUCT_BASE, TRAVERSAL
+from pybernetes.machinery.cel.costs import LIST_BASE, REGEX_LENGTH, STRUCT_BASE
 from pybernetes.machinery.cel.declarations import Overload
 from pybernetes.machinery.cel.ranges import MOST, UNKNOWN, Operand, Range, added, multiplied, scaled
 from pybernetes.machinery.cel.tree import Expr
+from pybernetes.machinery.cel.weights import TRAVERSAL
 
 Made = tuple[int, Range | None]
 

@@ -47,6 +47,14 @@ def _want(value: Any, *kinds: type) -> None:
         raise no_overload()
 
 
+_LENGTH_MAX: Final = 16 * 1024 * 1024  # of texts that are made of others: what they cost goes by the others
+
+
+def _check_length(length: int) -> None:
+    if length > _LENGTH_MAX:
+        raise CelError("the text would be too long")
+
+
 def _text(*values: Any) -> None:
     for value in values:
         if type(value) is not str:
@@ -238,8 +246,9 @@ def find(text: Any, pattern: Any) -> str:
     return found[0] if found else ""
 
 
-def find_all(text: Any, pattern: Any, limit: int = -1) -> list[str]:
+def find_all(text: Any, pattern: Any, limit: Any = -1) -> list[str]:
     _text(text, pattern)
+    _want(limit, int)
     found = [match[0] for match in _pattern(pattern).finditer(text)]
     return found if limit < 0 else found[:limit]
 
@@ -301,16 +310,20 @@ def _check_place(place: Any) -> None:
 
 def _join(items: Any, separator: str = "") -> str:
     _text(separator, *_items(items))
+    _check_length(sum(map(len, items)) + len(items) * len(separator))
     return str(separator.join(items))
 
 
-def _replace(text: Any, old: Any, new: Any, limit: int = -1) -> str:
+def _replace(text: Any, old: Any, new: Any, limit: Any = -1) -> str:
     _text(text, old, new)
-    return str(text.replace(old, new, limit))
+    _want(limit, int)
+    _check_length(len(text) + text.count(old) * len(new))
+    return str(text.replace(old, new, max(limit, -1)))
 
 
-def _split(text: Any, separator: Any, limit: int = -1) -> list[str]:
+def _split(text: Any, separator: Any, limit: Any = -1) -> list[str]:
     _text(text, separator)
+    _want(limit, int)
     if limit == 0:
         return []
     if not separator:
@@ -325,6 +338,8 @@ def _split(text: Any, separator: Any, limit: int = -1) -> list[str]:
 
 def _substring(text: Any, start: Any, end: Any = None) -> str:
     _text(text)
+    _want(start, int)
+    _want(end, int, type(None))
     last = len(text) if end is None else end
     if not 0 <= start <= len(text):
         raise CelError(f"index out of range: {start}")
@@ -387,15 +402,20 @@ def _extreme(items: Any, which: str, better: Callable[[Any, Any], bool]) -> Any:
     return best
 
 
-def _flatten(items: Any, depth: int = 1) -> list[Any]:
+def _flatten(items: Any, depth: Any = 1) -> list[Any]:
+    _want(depth, int)
     if depth < 0:
         raise CelError("level must be non-negative")
     found: list[Any] = []
-    for item in _items(items):
-        if isinstance(item, list) and depth > 0:
-            found += _flatten(item, depth - 1)
-        else:
-            found.append(item)
+    waiting = [(_items(items), depth)]
+    while waiting:
+        inner, left = waiting.pop()
+        if left == 0 or not any(isinstance(item, list) for item in inner):
+            found += inner
+        else:  # in parts, the first on top
+            waiting += [(item, left - 1) if isinstance(item, list) else ([item], 0) for item in reversed(inner)]
+        operators.check_length(found)
+        operators.check_length(waiting)
     return found
 
 
@@ -527,6 +547,11 @@ def _milliseconds(value: Any, zone: str = "") -> int:
 # Numbers
 
 
+def _number(value: Any) -> Any:
+    _want(value, int, Uint, float)
+    return value
+
+
 def _numbers(values: Sequence[Any]) -> Sequence[Any]:
     found = values[0] if len(values) == 1 and isinstance(values[0], list) else values
     for value in found:
@@ -554,12 +579,12 @@ def _round(value: float) -> float:
 
 
 def _abs(value: Any) -> Any:
-    found = _numbers([value])[0]
+    found = _number(value)
     return found if found >= 0 else operators.negate(found)
 
 
 def _sign(value: Any) -> Any:
-    found = _numbers([value])[0]
+    found = _number(value)
     return type(found)((found > 0) - (found < 0)) if found == found else found
 
 

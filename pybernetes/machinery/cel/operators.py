@@ -90,10 +90,15 @@ def add(a: Any, b: Any) -> Any:
     return _arithmetic(operator.add, a, b)
 
 
+def check_length(*parts: list[Any]) -> None:
+    """Raises `CelError` for lists that would be too long together."""
+    if sum(map(len, parts)) > _LENGTH_MAX:
+        raise CelError("the list would be too long")
+
+
 def _joined(a: list[Any], b: list[Any]) -> list[Any]:
     """Lists that are sets or maps are merged, as server-side apply would."""
-    if len(a) + len(b) > _LENGTH_MAX:
-        raise CelError("the list would be too long")
+    check_length(a, b)
     if type(a) is SetList:
         return SetList([*a, *(item for item in b if not contains(a, item))])
     if type(a) is MapList:
@@ -162,16 +167,19 @@ BINARY: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
 # Fields and elements
 
 
+_KEYS: Final = frozenset((str, int, bool, Uint, float))  # maps have no doubles as keys, but these may equal one
+
+
 def holds_key(entries: dict[Any, Any], key: Any) -> bool:
     """Python takes `true` for 1; CEL does not."""
-    if key not in entries:
+    if type(key) not in _KEYS or key not in entries:
         return False
     return type(key) is str or any(type(known) is bool for known in entries if known == key) is (type(key) is bool)
 
 
 def insert(entries: dict[Any, Any], key: Any, value: Any) -> None:
     """Raises `CelError` for a key that is there, or cannot be one."""
-    if isinstance(key, list | dict) or key is None:
+    if type(key) not in _KEYS or type(key) is float:
         raise CelError(f"unsupported key type: {type_name(key)}")
     if key in entries:
         raise CelError(f"insert failed: key {key} already exists")

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from pybernetes.machinery.cel.values import CelError, Duration, Timestamp, TypeValue, Uint, quoted, type_name
+from pybernetes.machinery.cel.weights import parts
 
 _CLAUSE: Final = re.compile(r"%(?:\.(\d+))?(.?)", re.DOTALL)
 _PRECISION: Final = 6
 _PRECISION_MAX: Final = 1000
+_LENGTH_MAX: Final = 16 * 1024 * 1024
 _SUPERSCRIPTS: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NO_NUMBERS: Final = ("NaN", "Infinity", "-Infinity")
 # For each verb: the sentence about other types, and those that it takes, besides `dyn`.
@@ -73,7 +75,7 @@ def format_text(template: Any, arguments: Sequence[Any], to_string: Callable[[An
     if type(template) is not str:
         raise CelError("no such overload")
     made: list[str] = []
-    used = 0
+    used = length = 0
     for part in clauses(template):
         if isinstance(part, str):
             made.append(part)
@@ -82,6 +84,9 @@ def format_text(template: Any, arguments: Sequence[Any], to_string: Callable[[An
             raise CelError(f"index {used} out of range")
         made.append(_formatted(part, arguments[used], to_string))
         used += 1
+        length += len(made[-1])
+        if length > _LENGTH_MAX:
+            raise CelError("the text would be too long")
     return "".join(made)
 
 
@@ -118,6 +123,8 @@ def _number(verb: str, precision: int, value: Any) -> str:
 def _shown(value: Any, to_string: Callable[[Any], str]) -> str:
     if value is None:
         return "null"
+    if isinstance(value, list | dict):
+        parts(value)  # not too much of it
     if isinstance(value, list):
         return "[" + ", ".join(_literal(item, to_string) for item in value) + "]"
     if isinstance(value, dict):

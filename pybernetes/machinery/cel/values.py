@@ -189,6 +189,8 @@ def equal(a: Any, b: Any) -> bool:
     if kind is other:
         if kind is str or kind is int:
             return bool(a == b)
+        if a is b and kind is not float:
+            return True
         if kind is list:
             return len(a) == len(b) and all(map(equal, a, b))
         if kind is dict:

@@ -5,6 +5,7 @@ The figures follow cel-go's and Kubernetes' runtime costs, which upstream keeps 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -105,3 +106,40 @@ def test_what_takes_long_without_a_loop_is_paid_for_too(text: str):
     types_of = {"d": ("map", "string", "dyn"), "s": "string", "l": ("list", "int")}
     with pytest.raises(CelError, match=r"limit exceeded|too long"):
         compile_expression(text, types_of).evaluate(variables, limit=5000)
+
+
+LEVELS = 40
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{0} == {0}",
+        "'%s'.format([{0}])",
+        "{0}.flatten(40).size() > 0",
+        "[{0}].indexOf({0}) == 0",
+        "{0} in [{0}]",
+        "[{0}, {0}].distinct()",
+    ],
+)
+def test_values_that_share_their_parts_are_not_gone_through_for_ever(text: str):
+    """Forty lists of two, each twice in the next, would have a million million items."""
+    names = [f"v{n}" for n in range(LEVELS)]
+    binding = "".join(f"cel.bind({name}, [{before}, {before}], " for before, name in zip(["s", *names], names, strict=False))
+    expression = f"{binding}{text.format(f'dyn({names[-1]})')}{')' * LEVELS}"
+    try:
+        result, _ = compile_expression(expression, {"s": "dyn"}).evaluate({"s": "x" * 100})
+    except CelError as error:
+        assert re.search(r"too much in a value|too long|limit exceeded", str(error))
+    else:
+        assert result is True  # a value is equal to itself
+
+
+def test_texts_made_of_others_have_a_length_that_memory_has():
+    for text in (
+        "s.replace('', s)",
+        "[s, s, s].map(x, [s, s, s].join(s)).join(s)",
+        "'%s %s'.format([[s, s], s.replace('', s)])",
+    ):
+        with pytest.raises(CelError, match="the text would be too long"):
+            compile_expression(text, {"s": "string"}).evaluate({"s": "x" * 2_000_000}, limit=100_000_000)
