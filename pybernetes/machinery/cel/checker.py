@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pybernetes.machinery.cel import declarations, library, macros, text_format, types
+from pybernetes.machinery.cel import conversions, declarations, library_texts, macros, text_format, types
 from pybernetes.machinery.cel.declarations import Overload
 from pybernetes.machinery.cel.parser import Node, dotted
 from pybernetes.machinery.cel.tree import Expr
@@ -26,7 +26,8 @@ TYPE_NAMES: Final = frozenset((
 _BINARY: Final[Mapping[str, str]] = {"in": "@in"}
 # Functions whose literal arguments are looked at when the expression is compiled.
 _LITERALS: Final[Mapping[str, Any]] = {
-    "duration": library.to_duration, "timestamp": library.to_timestamp, "matches": lambda text: library.matches("", text),
+    "duration": conversions.to_duration, "timestamp": conversions.to_timestamp,
+    "matches": lambda text: library_texts.matches("", text),
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pybernetes.machinery.cel import library, types
+from pybernetes.machinery.cel import conversions, types
 from pybernetes.machinery.cel.compiler import COST_LIMIT, Program, compile_expression
 from pybernetes.machinery.cel.types import Type
 from pybernetes.machinery.cel.values import NONE, CelError, CompileError, CostExceeded, MapList, Optional, SetList
@@ -292,7 +292,7 @@ def converter(schema: Schema) -> Convert | None:
 
 
 def _date(text: Any) -> Any:
-    return library.to_timestamp(f"{text}T00:00:00Z")
+    return conversions.to_timestamp(f"{text}T00:00:00Z")
 
 
 def _guarded(make: Convert) -> Convert:
@@ -316,7 +316,7 @@ def _bytes(text: Any) -> Any:
 
 
 _TEXTS: Final[Mapping[str, Convert]] = {
-    "duration": _guarded(library.to_duration), "date-time": _guarded(library.to_timestamp), "date": _guarded(_date),
+    "duration": _guarded(conversions.to_duration), "date-time": _guarded(conversions.to_timestamp), "date": _guarded(_date),
     "byte": _guarded(_bytes),
 }  # fmt: skip
 

@@ -183,6 +183,24 @@ def no_overload(function: str = "") -> CelError:
     return CelError(f"no such overload{': ' + function if function else ''}")
 
 
+def want(value: Any, *kinds: type) -> None:
+    """Raises `CelError` for a value of another type."""
+    if type(value) not in kinds:
+        raise no_overload()
+
+
+def want_texts(*values: Any) -> None:
+    for value in values:
+        if type(value) is not str:
+            raise no_overload()
+
+
+def want_list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise no_overload()
+    return value
+
+
 def equal(a: Any, b: Any) -> bool:
     """Numbers compare by value, whatever their types; everything else is equal only to its own type."""
     kind, other = type(a), type(b)
