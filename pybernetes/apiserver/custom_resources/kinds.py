@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -22,6 +23,7 @@ from pybernetes.apiserver.custom_resources.converter import Converter
 from pybernetes.apiserver.image import Image
 from pybernetes.apiserver.registry.conversion import ConversionFailed, Localized, Unconverted
 from pybernetes.apiserver.registry.kinds import Kind
+from pybernetes.apiserver.registry.metadata import FOREGROUND, ORPHAN
 from pybernetes.apiserver.registry.strategy import Context, ScalePaths, Strategy
 from pybernetes.machinery import codec
 from pybernetes.machinery.errors import BadRequest, FieldError, Invalid, StatusError, forbidden, invalid
@@ -41,6 +43,9 @@ VERBS: Final = ("delete", "deletecollection", "get", "list", "patch", "create", 
 _SUBRESOURCE_VERBS: Final = frozenset(("get", "patch", "update"))
 _SCALE: Final = GroupVersionKind("autoscaling", "v1", "Scale")
 _MAX_REPLICAS: Final = 2**31 - 1
+_UNQUALIFIED: Final = (
+    "prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers"
+)
 
 
 def resource_of(definition: Object, version: str) -> Resource:
@@ -267,6 +272,7 @@ class CustomKind(Kind):
             validate_update=self._validate,
             prepare_for_status_update=_keep_metadata,
             validate_status_update=self._validate,
+            warnings=_finalizer_warnings,
             deprecation=_deprecation(resource, version),
             bumps_generation=True,
             generation_counts_status=not has_status,
@@ -327,6 +333,13 @@ def _deprecation(resource: Resource, version: Object) -> str:
         return ""
     given: str = version.get("deprecationWarning") or ""
     return given or f"{resource.api_version} {resource.kind} is deprecated"
+
+
+def _finalizer_warnings(obj: Object, old: Object | None) -> Sequence[str]:
+    """Of those that are new; names of the API server's own are fine without a path."""
+    known = (old["metadata"].get("finalizers") or ()) if old is not None else ()
+    added = sorted(set(obj["metadata"].get("finalizers") or ()) - {*known, ORPHAN, FOREGROUND})
+    return [f"metadata.finalizers: {json.dumps(name)}: {_UNQUALIFIED}" for name in added if "/" not in name]
 
 
 def _keep_metadata(_: Context, new: Object, old: Object) -> None:

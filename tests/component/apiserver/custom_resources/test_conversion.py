@@ -31,13 +31,14 @@ def version(name: str, storage: str, **more: Any) -> Any:
     }  # fmt: skip
 
 
-async def define(server: Server, webhook: ConversionWebhook, storage: str = "v1", **more: Any) -> None:
+async def define(server: Server, webhook: ConversionWebhook, storage: str = "v1", conversion: Any = None, **more: Any) -> None:
     names = {"plural": "testcrs", "singular": "testcr", "kind": "TestCr"}
     made = await server.ask("POST", DEFINITIONS, {
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": "testcrs.stable.example.com"},
         "spec": {
-            "group": "stable.example.com", "scope": "Namespaced", "names": names, "conversion": webhook.conversion,
+            "group": "stable.example.com", "scope": "Namespaced", "names": names,
+            "conversion": conversion or webhook.conversion,
             "versions": [version("v1", storage, **more), version("v2", storage, **more)],
         },
     })  # fmt: skip

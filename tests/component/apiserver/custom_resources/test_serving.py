@@ -180,6 +180,19 @@ async def test_a_stricter_definition_prunes_what_was_stored_before_it(server: Se
     assert (await server.ask("GET", WIDGETS))["items"][0]["spec"] == {"size": "L"}
 
 
+async def test_a_finalizer_without_a_domain_is_warned_of_when_it_comes(server: Server):
+    await define(server)
+    made = widget()
+    made["metadata"]["finalizers"] = ["mine", "example.com/fine", "orphan"]
+    first = await server.send("POST", WIDGETS, made)
+    assert first.headers["Warning"] == (
+        '299 - "metadata.finalizers: \\"mine\\": prefer a domain-qualified finalizer name including a path (/) to avoid '
+        'accidental conflicts with other finalizer writers"'
+    )
+    changed = await server.send("PATCH", f"{WIDGETS}/w", {"metadata": {"labels": {"a": "b"}}}, content_type=MERGE)
+    assert "Warning" not in changed.headers
+
+
 async def test_deleting_a_definition_deletes_its_objects_and_waits_for_their_finalizers(server: Server):
     await define(server)
     held = widget("held")
