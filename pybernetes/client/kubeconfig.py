@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 # Paths in a kubeconfig are relative to its file.
 _CLUSTER_FILES = ("certificate-authority",)
 _USER_FILES = ("client-certificate", "client-key", "tokenFile")
+_FILES = (("clusters", "cluster", _CLUSTER_FILES), ("users", "user", _USER_FILES), ("contexts", "context", ()))
+_TEXTS = (
+    *_CLUSTER_FILES, *_USER_FILES, "server", "tls-server-name", "certificate-authority-data", "client-certificate-data",
+    "client-key-data", "token", "cluster", "user", "namespace",
+)  # fmt: skip
 _TOKEN_REFRESH_S = 60.0
 EXEC_TIMEOUT_S = 60.0
 
@@ -47,13 +52,22 @@ def load(path: str | os.PathLike[str]) -> Object:
     except OSError as error:
         raise ConfigError(f"open {path}: {(error.strerror or str(error)).lower()}") from error
     config = _parse(content, path)
-    for entries, key, names in (("clusters", "cluster", _CLUSTER_FILES), ("users", "user", _USER_FILES)):
+    for entries, key, names in _FILES:
         for entry in _entries(config, entries, path):
             body = entry.get(key) or {}
+            _check_texts(body, f'error loading config file "{path}": {key} "{entry["name"]}"')
             for name in names:
                 if body.get(name):
                     body[name] = str(path.parent.absolute() / body[name])
     return config
+
+
+def _check_texts(body: Any, where: str) -> None:
+    if not isinstance(body, dict):
+        raise ConfigError(f"{where} is not a mapping")
+    for name in _TEXTS:
+        if not isinstance(body.get(name) or "", str):
+            raise ConfigError(f'{where}: "{name}" is not a text')
 
 
 def _parse(content: bytes, path: Path) -> Object:
@@ -232,15 +246,15 @@ class Access:
         return None
 
     def transport(self, clock: Clock) -> HttpTransport:
+        """Raises `ConfigError`."""
         from pybernetes.client.http import HttpTransport
 
-        return HttpTransport(
-            self.server,
-            ssl_context=self.ssl_context(),
-            server_hostname=self.cluster.get("tls-server-name") or "",
-            token=self.token(clock),
-            clock=clock,
-        )
+        tls, token = self.ssl_context(), self.token(clock)
+        name = self.cluster.get("tls-server-name") or ""
+        try:
+            return HttpTransport(self.server, ssl_context=tls, server_hostname=name, token=token, clock=clock)
+        except ValueError as error:
+            raise ConfigError(f'host must be a URL or a host:port pair: "{self.server}": {error}') from error
 
 
 def connect(

@@ -33,6 +33,9 @@ def read(data: bytes, kind: str, versions: Mapping[str, Schema]) -> Object:
         found = codec.go_name(obj)
         raise ValueError(f"couldn't get version/kind; json parse error: json: cannot unmarshal {found} into Go value")
     for field, shown in (("kind", "Kind"), ("apiVersion", "apiVersion")):
+        if not isinstance(obj.get(field) or "", str):
+            found = codec.go_name(obj[field])
+            raise ValueError(f"couldn't get version/kind; json parse error: json: cannot unmarshal {found} into {field}")
         if not obj.get(field):
             raise ValueError(f"Object '{shown}' is missing in '{data.decode(errors='replace')}'")
     schema = versions.get(obj["apiVersion"]) if obj["kind"] == kind else None

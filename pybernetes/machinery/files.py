@@ -22,7 +22,7 @@ def stamp_of(*paths: str) -> Stamp:
     for path in paths:
         try:
             status = os.stat(path) if path else None
-        except OSError:
+        except (OSError, ValueError):  # ValueError: no name that a file could have
             status = None
         found.append((status.st_mtime_ns, status.st_ino, status.st_size) if status else None)
     return tuple(found)

@@ -103,7 +103,7 @@ class Chain:
         self._stamp = stamp
         try:
             self._take_over()
-        except (OSError, ConfigurationError) as error:
+        except Exception as error:  # whatever a file says, the server goes on
             log.error("reloading authorization config", file=self._file, err=str(error))
             self.metrics.reloaded("failure", self._clock.now().timestamp())
 

@@ -58,12 +58,25 @@ def test_of_several_files_the_first_to_say_something_wins(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("a: [", "error loading config file"), ("[]", "it is not a mapping"), ("clusters: 5", '"clusters" is not a list')],
+    [
+        ("a: [", "error loading config file"),
+        ("[]", "it is not a mapping"),
+        ("clusters: 5", '"clusters" is not a list'),
+        ("clusters: [{name: a, cluster: 5}]", 'cluster "a" is not a mapping'),
+        ("users: [{name: a, user: {token: [b]}}]", 'user "a": "token" is not a text'),
+        ("contexts: [{name: a, context: {cluster: 7}}]", 'context "a": "cluster" is not a text'),
+    ],
 )
 def test_a_broken_file_is_told_in_one_sentence(tmp_path: Path, content: str, message: str):
     (tmp_path / "config").write_text(content)
     with pytest.raises(kubeconfig.ConfigError, match=message):
         kubeconfig.load(tmp_path / "config")
+
+
+def test_a_server_that_is_no_address_is_told():
+    access = kubeconfig.Access({"clusters": [{"name": "a", "cluster": {"server": "http://a:b"}}]}, cluster="a")
+    with pytest.raises(kubeconfig.ConfigError, match='host must be a URL or a host:port pair: "http://a:b"'):
+        access.transport(SystemClock())
 
 
 def test_a_missing_file_and_a_missing_context_are_told(tmp_path: Path):

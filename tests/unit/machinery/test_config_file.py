@@ -36,6 +36,7 @@ def test_yaml_and_json_are_read():
         (b"kind: KitchenConfiguration", "Object 'apiVersion' is missing in 'kind: KitchenConfiguration'"),
         (b"apiVersion: kitchen.example.com/v1", "Object 'Kind' is missing in"),
         (HEAD.replace(b"v1", b"v9"), 'no kind "KitchenConfiguration" is registered for version "kitchen.example.com/v9"'),
+        (HEAD.replace(b"kitchen.example.com/v1", b"[v1]"), "cannot unmarshal array into apiVersion"),
         (b"- a", "cannot unmarshal array"),
         (b"a: [", "yaml"),
     ],
