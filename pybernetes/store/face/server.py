@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pybernetes.machinery.log import logger
 from pybernetes.store.etcd import rpc_pb2 as rpc
 from pybernetes.store.etcd.connections import target_of
-from pybernetes.store.face.errors import Refusal, refusal
+from pybernetes.store.face.errors import Refusal, Unimplemented, refusal
 from pybernetes.store.face.service import REQUEST_BYTES_MAX, Service
 from pybernetes.store.interface import StoreError
 
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     import grpc.aio
 
 LOGGER = logger("etcd")
+
+# Why a service has no further methods.
+NOT_HERE = {
+    "/etcdserverpb.Auth": "this store has no users and roles; it knows its clients by their certificates",
+    "/etcdserverpb.Cluster": "this store is one member, and takes no others",
+    "/etcdserverpb.Maintenance": "this store is one member, which always leads",
+}
 
 Handler = Any  # gRPC's, which is generic in the stubs and not in the module
 STREAMS_MAX = 10_000  # on one connection: an API server has a stream for each of its resources' watches
@@ -140,7 +147,10 @@ class _Methods:
         self._handlers["/etcdserverpb.Maintenance/Snapshot"] = self._snapshot(service)
 
     def service(self, call: grpc.HandlerCallDetails) -> Handler | None:
-        return self._handlers.get(call.method)
+        found = self._handlers.get(call.method)
+        if found is None and (why := NOT_HERE.get(call.method.rpartition("/")[0])):
+            return self._unary(_refusing(why), _Anything)
+        return found
 
     def _unary(self, method: Callable[[Any], Awaitable[Any]], request: Any) -> Handler:
         async def answer(request: Any, context: Any) -> Any:
@@ -176,6 +186,21 @@ class _Methods:
     async def _abort(self, context: Any, error: Refusal | StoreError) -> None:
         refused = error if isinstance(error, Refusal) else refusal(error)
         await context.abort(self._grpc.StatusCode[refused.code], str(refused))
+
+
+class _Anything:
+    """Any message, unread."""
+
+    @staticmethod
+    def FromString(data: bytes) -> bytes:
+        return data
+
+
+def _refusing(why: str) -> Callable[[Any], Awaitable[Any]]:
+    async def refuse(_: Any) -> Any:
+        raise Unimplemented(f"etcdserver: {why}")
+
+    return refuse
 
 
 def _encoded(message: Any) -> bytes:

@@ -21,6 +21,7 @@ from pybernetes.store.embedded.restoring import restore
 from pybernetes.store.etcd import Servers
 from pybernetes.store.etcd import rpc_pb2 as rpc
 from pybernetes.store.etcd.connections import COMPACT, RANGE, TIME_TO_LIVE, TXN, WATCH, Connections, method
+from pybernetes.store.interface import Compacted
 from tests.component.store.etcd_server import EtcdServer, PybEtcd, free_port, missing
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
@@ -129,9 +130,20 @@ def test_it_tells_how_it_is(server: EtcdServer) -> None:
     before = server.ctl("endpoint", "hashkv")
     server.ctl("put", "/h", "1")
     assert server.ctl("endpoint", "hashkv") != before
-    for command in (("user", "list"), ("member", "add", "x", "--peer-urls=http://127.0.0.1:1"), ("move-leader", "1")):
-        with pytest.raises(RuntimeError, match=r"Unimplemented|not found"):
-            server.ctl(*command)
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (("user", "list"), "has no users and roles"),
+        (("auth", "enable"), "has no users and roles"),
+        (("member", "add", "x", "--peer-urls=http://127.0.0.1:1"), "is one member, and takes no others"),
+        (("move-leader", "1"), "is one member, which always leads"),
+    ],
+)
+def test_what_it_cannot_do_is_refused_in_a_sentence(server: EtcdServer, command: tuple[str, ...], why: str) -> None:
+    with pytest.raises(RuntimeError, match=f"Unimplemented desc = etcdserver: this store {why}"):
+        server.ctl(*command)
 
 
 def test_keys_that_are_no_text_are_refused_in_a_sentence(server: EtcdServer) -> None:
@@ -483,3 +495,85 @@ async def test_requests_beyond_the_limits_are_refused_as_etcd_refuses_them(sides
             assert ours == "StoreError"  # etcd 3.4 panics or ignores it; 3.5 refuses
             continue
         assert ours == theirs, f"{call.path} {str(request)[:100]}"
+
+
+async def test_it_serves_what_a_go_api_server_asks_an_etcd(server: EtcdServer) -> None:
+    """Request by request as `k8s.io/apiserver/pkg/storage/etcd3` and its compactor send them."""
+    connections = Connections(Servers((server.url,)), clock=SystemClock(), entropy=SystemEntropy())
+
+    async def ask(method: Any, request: Any) -> Any:
+        return await connections.call(method, request, repeatable=False)
+
+    def put_if_absent(key: bytes, value: bytes, lease: int = 0) -> rpc.TxnRequest:
+        return rpc.TxnRequest(
+            compare=[rpc.Compare(target=rpc.Compare.MOD, key=key, mod_revision=0)],
+            success=[rpc.RequestOp(request_put=rpc.PutRequest(key=key, value=value, lease=lease))],
+        )
+
+    # What it may rely on (progress by request), then its objects: some under a lease, as events are.
+    status = await ask(method("Maintenance/Status", rpc.StatusRequest, rpc.StatusResponse), rpc.StatusRequest())
+    assert tuple(map(int, status.version.split("."))) >= (3, 5, 13)
+    lease = await ask(
+        method("Lease/LeaseGrant", rpc.LeaseGrantRequest, rpc.LeaseGrantResponse), rpc.LeaseGrantRequest(TTL=3660)
+    )
+    begin = status.header.revision
+    at, stream = connections.stream(WATCH)
+    del at
+    create = rpc.WatchCreateRequest(
+        key=b"/registry/pods/", range_end=b"/registry/pods0", start_revision=begin + 1, prev_kv=True, progress_notify=True,
+    )  # fmt: skip
+    await stream.write(rpc.WatchRequest(create_request=create))
+    assert (await stream.read()).created
+    for number in range(5):
+        answer = await ask(TXN, put_if_absent(b"/registry/pods/default/p%d" % number, b"v1", lease.ID if number == 4 else 0))
+        assert answer.succeeded
+    assert not (await ask(TXN, put_if_absent(b"/registry/pods/default/p0", b"v9"))).succeeded
+
+    # A guarded update that somebody else was faster with gets what is there.
+    def update(guard: int) -> rpc.TxnRequest:
+        key = b"/registry/pods/default/p0"
+        return rpc.TxnRequest(
+            compare=[rpc.Compare(target=rpc.Compare.MOD, key=key, mod_revision=guard)],
+            success=[rpc.RequestOp(request_put=rpc.PutRequest(key=key, value=b"v2"))],
+            failure=[rpc.RequestOp(request_range=rpc.RangeRequest(key=key))],
+        )
+
+    refused = await ask(TXN, update(begin))
+    found = refused.responses[0].response_range.kvs[0]
+    assert (refused.succeeded, found.value) == (False, b"v1")
+    assert (await ask(TXN, update(found.mod_revision))).succeeded
+
+    # A list in pages, all of one revision, whatever is written meanwhile.
+    page = await ask(RANGE, rpc.RangeRequest(key=b"/registry/pods/", range_end=b"/registry/pods0", limit=2))
+    revision, seen = page.header.revision, list(page.kvs)
+    await ask(TXN, put_if_absent(b"/registry/pods/default/p00", b"late"))
+    while page.more:
+        page = await ask(RANGE, rpc.RangeRequest(
+            key=seen[-1].key + b"\0", range_end=b"/registry/pods0", limit=2, revision=revision,
+        ))  # fmt: skip
+        seen += page.kvs
+    assert [kv.key[-2:] for kv in seen] == [b"p0", b"p1", b"p2", b"p3", b"p4"]
+
+    # The watch: each change with what was there, and progress when it asks.
+    events: list[Any] = []
+    while len(events) < 7:
+        events += (await stream.read()).events
+    assert [(event.kv.value, event.prev_kv.value) for event in events[4:]] == [(b"v1", b""), (b"v2", b"v1"), (b"late", b"")]
+    await stream.write(rpc.WatchRequest(progress_request=rpc.WatchProgressRequest()))
+    assert (await stream.read()).header.revision >= revision + 1
+
+    # The compactor's turn, of which only one of several servers has its way.
+    def turn(version: int) -> rpc.TxnRequest:
+        key = b"compact_rev_key"
+        return rpc.TxnRequest(
+            compare=[rpc.Compare(target=rpc.Compare.VERSION, key=key, version=version)],
+            success=[rpc.RequestOp(request_put=rpc.PutRequest(key=key, value=b"%d" % revision))],
+            failure=[rpc.RequestOp(request_range=rpc.RangeRequest(key=key))],
+        )
+
+    assert [(await ask(TXN, turn(0))).succeeded for _ in range(2)] == [True, False]
+    await ask(COMPACT, rpc.CompactionRequest(revision=revision))
+    with pytest.raises(Compacted):
+        await ask(RANGE, rpc.RangeRequest(key=b"/registry/pods/", range_end=b"/registry/pods0", revision=revision - 1))
+    stream.cancel()
+    await connections.close()
