@@ -16,6 +16,7 @@ from pybernetes.machinery.errors import DecodeError, FieldError
 from pybernetes.machinery.meta import GroupVersionKind, Object, clone
 from pybernetes.machinery.schema.compile import Unfit, conformer
 from pybernetes.machinery.schema.decode import Refused, decode
+from pybernetes.machinery.schema.list_types import compile_list_types
 from pybernetes.machinery.schema.types import struct
 from pybernetes.machinery.schema.values import ABSENT, compile_checks
 
@@ -29,7 +30,7 @@ Default = Callable[[Any], None]
 class Structural:
     """A version of a custom resource. `definition` is its `openAPIV3Schema`. Raises ValueError for a malformed pattern."""
 
-    __slots__ = ("_check", "_default", "_drop_nulls", "_prune", "definition", "gvk")
+    __slots__ = ("_check", "_default", "_drop_nulls", "_find_repeated", "_prune", "definition", "gvk")
 
     def __init__(self, gvk: GroupVersionKind, definition: Mapping[str, Any] | None) -> None:
         self.gvk = gvk
@@ -38,6 +39,7 @@ class Structural:
         self._default = compile_default(self.definition)
         self._drop_nulls = _compile_null_drop(self.definition)
         self._check = compile_checks(self.definition)
+        self._find_repeated = compile_list_types(self.definition)
 
     def conform(self, obj: Object, *, expected_kind: str = "") -> list[str]:
         """As `Schema.conform`: in place, idempotent; the paths of what was dropped. Raises `DecodeError`."""
@@ -62,7 +64,11 @@ class Structural:
 
     def validate(self, obj: Object, old: Object | None = None) -> Iterable[FieldError]:
         """What is wrong with the values; of an update, only where they changed."""
-        return self._check(obj, ABSENT if old is None else old, "")
+        yield from self._check(obj, ABSENT if old is None else old, "")
+        if self._find_repeated is not None:
+            repeated = list(self._find_repeated(obj, ""))
+            if repeated and not (old is not None and any(True for _ in self._find_repeated(old, ""))):
+                yield from repeated
 
     def _conform_metadata(self, obj: Object) -> list[str]:
         metadata = obj.get("metadata")

@@ -72,8 +72,6 @@ def _own_checks(schema: Schema) -> Iterator[Check]:
     fields = ("properties", "additionalProperties", "required", "maxProperties", "minProperties")
     if any(schema.get(field) is not None for field in fields):
         yield _object_checks(schema)
-    if schema.get("x-kubernetes-list-type") in ("set", "map"):
-        yield _list_type_check(schema)
 
 
 def json_type(value: Any) -> str:
@@ -215,28 +213,6 @@ def _object_checks(schema: Schema) -> Check:
             below = properties.get(name, others)
             if below is not None:
                 yield from below(inner, was.get(name, ABSENT), head + name)
-
-    return check
-
-
-def _list_type_check(schema: Schema) -> Check:
-    """Sets and maps hold nothing twice."""
-    keys = schema.get("x-kubernetes-list-map-keys") or ()
-    is_map = schema["x-kubernetes-list-type"] == "map"
-
-    def check(value: Any, _: Any, path: str) -> Iterator[FieldError]:
-        if type(value) is not list:
-            return
-        seen: set[Any] = set()
-        for place, item in enumerate(value):
-            if is_map and type(item) is dict:
-                shown: Any = {key: item[key] for key in keys if key in item}
-                identity: Any = map_identity(item, keys)
-            else:
-                shown, identity = item, json.dumps(item, sort_keys=True)
-            if identity in seen:
-                yield FieldError.duplicate(f"{path}[{place}]", shown)
-            seen.add(identity)
 
     return check
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from pybernetes.machinery.errors import FieldError
 from pybernetes.machinery.go_regexp import compile_pattern
 from pybernetes.machinery.meta import clone
+from pybernetes.machinery.schema.list_types import compile_list_types
 from pybernetes.machinery.schema.structural import compile_default, compile_prune
 from pybernetes.machinery.schema.values import ABSENT, compile_checks
 
@@ -327,7 +328,8 @@ def _defaults(schema: Schema, path: str) -> Iterator[FieldError]:
             fill = compile_default(schema)
             if fill is not None:
                 fill(pruned)
-            for error in compile_checks(schema)(pruned, ABSENT, ""):
+            repeated = compile_list_types(schema)
+            for error in (*compile_checks(schema)(pruned, ABSENT, ""), *(repeated(pruned, "") if repeated is not None else ())):
                 below = "" if error.field == "<nil>" else error.field
                 yield FieldError(error.type, f"{at}.{below}" if below else at, error.body)
     for below, inner in _children(schema, path):

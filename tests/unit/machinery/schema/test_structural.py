@@ -122,6 +122,53 @@ def test_an_update_is_not_blamed_for_what_it_left_as_it_was():
     assert errors(schema, {"a": "longer"}, old={"a": "long"}) == ["spec.a: Too long: may not be more than 1 bytes"]
 
 
+TEXT = {"type": "string"}
+
+
+@pytest.mark.parametrize(
+    ("property_", "value"),
+    [
+        ({**TEXT, "maxLength": 1}, "abc"),
+        ({**TEXT, "pattern": "^x"}, "abc"),
+        ({**TEXT, "enum": ["x"]}, "abc"),
+        ({**TEXT, "format": "date-time"}, "abc"),
+        ({"type": "integer"}, "abc"),
+        ({"type": "integer", "minimum": 5}, 1),
+        ({"type": "integer", "multipleOf": 5}, 1),
+        ({"type": "array", "items": TEXT, "maxItems": 1}, ["a", "b"]),
+        ({"type": "object", "required": ["x"], "properties": {"x": TEXT}}, {}),
+        ({"type": "object", "maxProperties": 1, "additionalProperties": TEXT}, {"a": "b", "c": "d"}),
+        ({**TEXT, "anyOf": [{"pattern": "^x"}, {"pattern": "^y"}]}, "abc"),
+        ({**TEXT, "oneOf": [{"pattern": "^x"}, {"pattern": "^y"}]}, "abc"),
+        ({**TEXT, "allOf": [{"pattern": "^x"}]}, "abc"),
+        ({**TEXT, "not": {"pattern": "^a"}}, "abc"),
+    ],
+)
+def test_every_keyword_lets_be_what_an_update_left_as_it_was(property_: Any, value: Any):
+    schema = structural(p=property_, other=TEXT)
+    assert errors(schema, {"p": value, "other": "b"}, old={"p": value, "other": "a"}) == []
+    assert errors(schema, {"p": value, "other": "b"}, old={"other": "a"})
+
+
+def test_items_are_told_from_each_other_in_maps_alone():
+    keyed = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"]}
+    items = {"type": "object", "required": ["k"], "properties": {"k": TEXT, "v": {**TEXT, "maxLength": 1}}}
+    schema = structural(m={"type": "array", "items": items, **keyed}, a={"type": "array", "items": {**TEXT, "maxLength": 1}})
+    old = {"m": [{"k": "a", "v": "long"}], "a": ["long"]}
+    assert errors(schema, {"m": [{"k": "b", "v": "x"}, {"k": "a", "v": "long"}], "a": ["long"]}, old=old) == []
+    changed = errors(schema, {"m": [], "a": ["long", "x"]}, old=old)
+    assert changed == ["spec.a[0]: Too long: may not be more than 1 bytes"]
+
+
+def test_a_duplicate_that_was_there_excuses_those_that_come():
+    """As upstream: lists are compared as a whole object's, not one by one."""
+    sets = {"type": "array", "items": TEXT, "x-kubernetes-list-type": "set"}
+    schema = structural(a=sets, b={"type": "object", "additionalProperties": sets})
+    assert errors(schema, {"b": {"x": ["q", "q"]}}) == ['spec.b[x][1]: Duplicate value: "q"']
+    assert errors(schema, {"a": ["q", "q"]}, old={"a": ["q"]}) == ['spec.a[1]: Duplicate value: "q"']
+    assert errors(schema, {"a": ["q", "q"], "b": {"x": ["r", "r"]}}, old={"a": ["q", "q"]}) == []
+
+
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abcde"), inner, max_size=4),
