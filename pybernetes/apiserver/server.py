@@ -384,9 +384,11 @@ class ApiServer:
                 return await self._paths.health(request)
             await self._wait_for_start()
         caller = await self._authenticator.authenticate(request)
-        user = await impersonate(caller, request.headers, info, self._authorizer)
         if record is not None:
-            record.identify(caller, user if user is not caller else None)
+            record.identify(caller)
+        user, constraint = await impersonate(caller, request.headers, info, self._authorizer)
+        if record is not None and user is not caller:
+            record.impersonates(user, constraint)
         door = self._door
         if door is None or deadlines.is_unlimited(info):
             return await self._serve_user(request, info, query, user, record)

@@ -78,11 +78,12 @@ class Record:
         self._verdict: Verdict | None = None
         self._user = User("")
         self._impersonated: User | None = None
+        self._constraint = ""
         self.annotations: dict[str, str] = {}
 
-    def identify(self, user: User, impersonated: User | None) -> None:
-        """`user` is whose credentials they are; `impersonated` whom it acts as, if somebody else."""
-        self._user, self._impersonated = user, impersonated
+    def identify(self, user: User) -> None:
+        """`user` is whose credentials they are."""
+        self._user = user
         self._verdict = self._judged(user)
         self._log(REQUEST_RECEIVED)
 
@@ -92,6 +93,10 @@ class Record:
         level = LEVEL_NAMES[verdict.level]
         auditor.levels[level] = auditor.levels.get(level, 0) + 1
         return verdict
+
+    def impersonates(self, user: User, constraint: str) -> None:
+        """The user acts as `user`; `constraint`: the verb that allowed it, if that is a constrained one (KEP-5284)."""
+        self._impersonated, self._constraint = user, constraint
 
     def authorized(self, allowed: bool, reason: str, error: str = "") -> None:
         if error and not allowed:  # nothing was decided
@@ -128,6 +133,8 @@ class Record:
         }  # fmt: skip
         if self._impersonated is not None:
             event["impersonatedUser"] = _user(self._impersonated)
+        if self._constraint:
+            event["authenticationMetadata"] = {"impersonationConstraint": self._constraint}
         if request.peer:
             event["sourceIPs"] = [request.peer.rpartition(":")[0].strip("[]")]
         if agent := request.headers.get("user-agent"):

@@ -28,14 +28,15 @@ ACCOUNT_PREFIX = "system:serviceaccount:"
 NODE_NAME = "authentication.kubernetes.io/node-name"
 
 
-async def impersonate(user: User, headers: Mapping[str, str], info: RequestInfo, authorizer: Authorizer) -> User:
-    """The user to serve the request for: `user` itself where no Impersonate-* header is.
+async def impersonate(user: User, headers: Mapping[str, str], info: RequestInfo, authorizer: Authorizer) -> tuple[User, str]:
+    """The user to serve the request for (`user` itself where no Impersonate-* header is), and the constrained verb that allows
+    it, if one does.
 
     Raises `BadRequest` for headers that miss the user, `Forbidden` where `user` may not.
     """
     wanted = wanted_user(headers)
     if wanted is None:
-        return user
+        return user, ""
     refusal: Forbidden | None = None
     for mode, applies in _MODES:
         if not applies(wanted, user):
@@ -50,7 +51,7 @@ async def impersonate(user: User, headers: Mapping[str, str], info: RequestInfo,
         except Forbidden as error:
             refusal = refusal or error
             continue
-        return _completed(wanted, constrained=bool(mode))
+        return _completed(wanted, constrained=bool(mode)), f"impersonate:{mode}" if mode else ""
     assert refusal is not None  # the old way always applies
     raise refusal
 

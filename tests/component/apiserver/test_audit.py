@@ -73,10 +73,13 @@ async def test_strangers_and_the_forbidden_are_on_record(server: Any, audit: Any
     await server.api.handle(Request("GET", MAPS, "", {"authorization": "Bearer wrong"}))
     await server.api.handle(Request("GET", MAPS, "", {"authorization": "Bearer nobody"}))
     await server.send("GET", MAPS, impersonate_user="somebody")
-    assert [event["responseStatus"]["code"] for event in events] == [401, 403, 403]
-    assert [event["user"].get("username") for event in events] == [None, "nobody", "admin"]
+    await server.send("GET", MAPS, authorization="Bearer nobody", impersonate_user="somebody")
+    assert [event["responseStatus"]["code"] for event in events] == [401, 403, 403, 403]
+    assert [event["user"].get("username") for event in events] == [None, "nobody", "admin", "nobody"]
     assert events[1]["annotations"]["authorization.k8s.io/decision"] == "forbid"
     assert events[2]["impersonatedUser"]["username"] == "somebody"
+    assert events[2]["authenticationMetadata"] == {"impersonationConstraint": "impersonate:user-info"}
+    assert "impersonatedUser" not in events[3]
 
 
 async def test_what_the_policy_does_not_name_is_not_recorded(server: Any, audit: Any) -> None:

@@ -29,7 +29,9 @@ def act(cluster, authorizing):
     authorizer = authorizing("RBAC")
 
     async def run(user, **headers):
-        return await impersonate(user, {key.replace("_", "-"): value for key, value in headers.items()}, LIST_PODS, authorizer)
+        sent = {key.replace("_", "-"): value for key, value in headers.items()}
+        found, run.constraint = await impersonate(user, sent, LIST_PODS, authorizer)
+        return found
 
     return run
 
@@ -89,6 +91,7 @@ async def test_who_may_not_is_told_of_the_first_way_that_was_tried(act):
 async def test_the_old_verb_allows_all_actions(act, grant):
     grant(rule("impersonate", "users", names=["ann"]))
     assert (await act(JOE, impersonate_user="ann")).name == "ann"
+    assert act.constraint == ""
     with pytest.raises(errors.Forbidden):
         await act(JOE, impersonate_user="bob")
     with pytest.raises(errors.Forbidden):
@@ -99,6 +102,7 @@ async def test_the_constrained_verbs_allow_one_action_as_one_user(act, grant):
     identity = rule("impersonate:user-info", "users", "authentication.k8s.io", ["ann"])
     grant(identity, rule("impersonate-on:user-info:list", "pods"))
     assert (await act(JOE, impersonate_user="ann")).name == "ann"
+    assert act.constraint == "impersonate:user-info"
     grant(identity, rule("impersonate-on:user-info:get", "pods"))
     with pytest.raises(errors.Forbidden):
         await act(JOE, impersonate_user="ann")
