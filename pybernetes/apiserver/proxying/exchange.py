@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pybernetes.apiserver.authentication.union import WEBSOCKET_TOKEN_PREFIX
 from pybernetes.client.http import HttpTransport
 from pybernetes.machinery.http.messages import Request, Response, Upgradable
 from pybernetes.machinery.stream_translation import relay
@@ -26,6 +27,9 @@ def forwarded_headers(request: Request) -> dict[str, str]:
     headers = {
         name: value for name, value in request.headers.items() if name not in dropped and not name.startswith("impersonate-")
     }
+    if protocols := headers.get("sec-websocket-protocol"):  # a browser's token is among them
+        offered = [name.strip() for name in protocols.split(",")]
+        headers["sec-websocket-protocol"] = ", ".join(name for name in offered if not name.startswith(WEBSOCKET_TOKEN_PREFIX))
     if request.peer:
         before = request.headers.get("x-forwarded-for", "")
         headers["x-forwarded-for"] = (f"{before}, " if before else "") + request.peer.rpartition(":")[0].strip("[]")

@@ -77,10 +77,10 @@ class WebSocket:
             self._messages.append(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
             self._parts, self._size = [], 0
 
-    async def send(self, data: bytes) -> None:
-        """One binary message. Raises ConnectionResetError once the connection is closed."""
+    async def send(self, data: bytes | str) -> None:
+        """One message, binary or text. Raises ConnectionResetError once the connection is closed."""
         try:
-            frame = self._protocol.send(BytesMessage(data=data))
+            frame = self._protocol.send(TextMessage(data=data) if isinstance(data, str) else BytesMessage(data=data))
         except LocalProtocolError as error:
             raise ConnectionResetError("WebSocket is closed") from error
         await self._connection.write(frame)

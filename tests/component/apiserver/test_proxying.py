@@ -170,7 +170,7 @@ async def shop(server: Any) -> AsyncIterator[Shop]:
                 while (message := await socket.receive()) is not None:
                     await socket.send(message)
 
-            return websocket.accept(request, [], echo)
+            return websocket.accept(request, ["chat"], echo)
         text = f"{request.method} {request.path}?{request.query}"
         return made.answers.get(request.path) or Response(200, {"Content-Type": "text/plain"}, text.encode())
 
@@ -254,10 +254,12 @@ async def test_a_websocket_reaches_a_proxied_pod(server: Any, shop: Shop) -> Non
     front = HttpServer(server.api.handle, clock=SystemClock())
     await front.start("127.0.0.1", 0)
     transport = HttpTransport(f"http://127.0.0.1:{front.port}", token="test-admin")
-    request = websocket.handshake(f"{PODS}/p/proxy/chat", "", [], SystemEntropy())
+    token = "base64url.bearer.authorization.k8s.io.dGVzdC1hZG1pbg"
+    request = websocket.handshake(f"{PODS}/p/proxy/chat", "", [token, "chat"], SystemEntropy())
     response, connection = await transport.upgrade(request)
     assert connection is not None, response.body
     assert shop.asked[-1].path == "/chat"
+    assert shop.asked[-1].headers["sec-websocket-protocol"] == "chat"
     talk = websocket.WebSocket(connection, client=True)
     await talk.send(b"hello")
     assert await talk.receive() == b"hello"
