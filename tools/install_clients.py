@@ -38,6 +38,11 @@ def tool(name: str, program: str) -> Path:
     return directory() / f"{name}-{version}" / program
 
 
+def kubectl() -> str:
+    """The one of our own version."""
+    return str(tool("kubectl-1.36", "kubectl"))
+
+
 def node_modules() -> Path:
     wanted = b"".join((NODE_PROJECT / name).read_bytes() for name in ("package.json", "package-lock.json"))
     return directory() / f"node-{hashlib.sha256(wanted).hexdigest()[:12]}" / "node_modules"

@@ -11,7 +11,6 @@ from pybernetes.kubectl.failure import Failure
 from pybernetes.kubectl.flags import Flag, Kind, Parsed
 from pybernetes.kubectl.selection import Target, kind_name, objects, select
 from pybernetes.kubectl.session import Session
-from pybernetes.machinery import errors
 from pybernetes.machinery.errors import StatusError
 from pybernetes.machinery.meta import Object
 
@@ -25,10 +24,7 @@ async def run(session: Session, parsed: Parsed) -> int:
         raise Failure("The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0")
     dry_run = check_dry_run(options)
     targets = await select(session, parsed.args, options, verb="scale", named_only=True)
-    try:
-        found = await objects(session, targets, options, strict=True)
-    except errors.NotFound as error:
-        raise Failure(f"no objects passed to scale {error.message}") from error
+    found = await objects(session, targets, options, strict=True)
     if not found:
         raise Failure("no objects passed to scale")
     for target, obj in found:

@@ -33,13 +33,14 @@ PING_S = 10.0  # as upstream: keeps proxies from cutting a silent session
 async def connect(
     session: Session, path: str, query: list[tuple[str, str]], protocols: tuple[str, ...] = (V5, V4)
 ) -> WebSocket:
-    """Open the stream. Raises the server's error where it refuses, `ConnectionFailed` where it cannot be reached."""
+    """Open the stream. Raises `Failure` where the server refuses, `ConnectionFailed` where it cannot be reached."""
     request = websocket.handshake(path, urlencode(query), protocols, session.entropy)
     request.headers = {**request.headers, "user-agent": "kubectl/pybernetes"}
     response, connection = await session.client.transport.upgrade(request)
     if connection is None:
         assert isinstance(response.body, bytes)
-        raise status_error(response.status, response.headers, response.body, "GET")
+        refusal = status_error(response.status, response.headers, response.body, "GET")
+        raise Failure(f"unable to upgrade connection: {refusal.message}") from refusal
     try:
         protocol = websocket.subprotocol_of(request, response)
     except ConnectionError as error:

@@ -66,12 +66,10 @@ async def describe_secret(session: Session, obj: Object, page: Page) -> None:
 async def describe_serviceaccount(session: Session, obj: Object, page: Page) -> None:
     _named(page, obj)
     labels_and_annotations(page, obj)
-    for key, title in (("imagePullSecrets", "Image pull secrets"), ("secrets", "Mountable secrets")):
-        names: Sequence[str] = [each["name"] for each in obj.get(key) or ()]
-        page.pair(title, names[0] if names else "<none>")
-        for name in names[1:]:
-            page.more(name)
-    page.pair("Tokens", "<none>")
+    names: Sequence[str] = [each["name"] for each in obj.get("imagePullSecrets") or ()]
+    page.pair("Image pull secrets", names[0] if names else "<none>")
+    for name in names[1:]:
+        page.more(name)
 
 
 def _named(page: Page, obj: Object) -> None:

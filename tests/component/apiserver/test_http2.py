@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from pybernetes.machinery.http import frames, header_blocks
 from pybernetes.machinery.http.http2 import Http2Connection
 from pybernetes.machinery.http.server import Server
 from pybernetes.machinery.http.tls import server_context
+from tools import install_clients
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 
@@ -34,11 +34,11 @@ async def secure(server: Any, tmp_path: Path) -> AsyncIterator[Server]:
     await http.stop(1)
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 async def test_kubectl_speaks_http2_and_watches(server: Any, secure: Server, tmp_path: Path) -> None:
     environment = {**os.environ, "KUBECONFIG": "/dev/null", "HOME": str(tmp_path)}
     process = await asyncio.create_subprocess_exec(
-        "kubectl", "--server", f"https://127.0.0.1:{secure.port}", "--certificate-authority", str(tmp_path / "ca.crt"),
+        install_clients.kubectl(),
+        "--server", f"https://127.0.0.1:{secure.port}", "--certificate-authority", str(tmp_path / "ca.crt"),
         "--token", "test-admin", "get", "configmaps", "--watch", "--output", "name",
         env=environment, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -22,6 +21,7 @@ from pybernetes.machinery.entropy import SystemEntropy
 from pybernetes.machinery.http.server import Server
 from pybernetes.machinery.http.tls import server_context
 from pybernetes.store.embedded import EmbeddedStore, MemoryLog
+from tools import install_clients
 
 OURS = "import sys; from pybernetes.kubectl.main import main; sys.exit(main())"
 
@@ -95,11 +95,9 @@ def ours(cluster: Path) -> Kubectl:
 
 @pytest.fixture
 def theirs(cluster: Path) -> Kubectl:
-    found = shutil.which("kubectl")
-    if found is None:
-        pytest.skip("no kubectl is installed to compare with")
+    program = install_clients.kubectl()
 
     async def kubectl(*args: str, stdin: bytes = b"") -> Result:
-        return await call([found, *args], cluster, stdin)
+        return await call([program, *args], cluster, stdin)
 
     return kubectl

@@ -255,7 +255,7 @@ async def test_a_refused_command_gives_the_servers_reason(cluster):
     cluster.on("GET", f"{PODS}/a", running_pod())
     cluster.on("GET", f"{PODS}/a/exec", errors.BadRequest("container main is not running"))
     result = await cluster.kubectl("exec", "a", "--", "ls")
-    assert result.err == "Error from server (BadRequest): container main is not running\n"
+    assert result.err == "error: unable to upgrade connection: container main is not running\n"
 
 
 def test_a_stream_that_just_ends_is_a_success():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from pybernetes.machinery.http.messages import Request, Response
 from pybernetes.machinery.http.server import Server as HttpServer
 from pybernetes.machinery.http.tls import server_context
 from pybernetes.machinery.resources import ENDPOINT_SLICES
+from tools import install_clients
 
 GROUP, VERSION = "metrics.example.com", "v1beta1"
 API = f"/apis/{GROUP}/{VERSION}"
@@ -335,7 +335,6 @@ async def test_extension_servers_can_learn_whom_to_trust(server: Any, authority:
     assert data["requestheader-extra-headers-prefix"] == '["X-Remote-Extra-"]'
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl here")
 async def test_kubectl_reads_through_the_aggregator(server: Any, registered: Extension, tmp_path: Path) -> None:
     front = HttpServer(server.api.handle, clock=SystemClock())
     now = SystemClock().now()
@@ -346,7 +345,8 @@ async def test_kubectl_reads_through_the_aggregator(server: Any, registered: Ext
 
     async def kubectl(*arguments: str) -> str:
         process = await asyncio.create_subprocess_exec(
-            "kubectl", f"--server=https://127.0.0.1:{front.port}", f"--certificate-authority={tmp_path / 'api-ca.crt'}",
+            install_clients.kubectl(),
+            f"--server=https://127.0.0.1:{front.port}", f"--certificate-authority={tmp_path / 'api-ca.crt'}",
             "--token=test-admin", f"--cache-dir={tmp_path / 'cache'}", *arguments,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env={"HOME": str(tmp_path), "PATH": "/usr/bin"},
         )  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from pybernetes.machinery.entropy import SystemEntropy
 from pybernetes.machinery.http.server import Server
 from pybernetes.machinery.http.tls import server_context
 from pybernetes.store.embedded import EmbeddedStore, MemoryLog
+from tools import install_clients
 
 CRON_TABS: Any = {
     "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
@@ -110,9 +110,7 @@ async def test_the_python_client_defines_makes_watches_and_deletes(administrator
 
 
 async def test_kubectl_explains_applies_prints_and_deletes(administrator: Path):
-    found = shutil.which("kubectl")
-    if found is None:
-        pytest.skip("no kubectl is installed")
+    found = install_clients.kubectl()
     environment = {**os.environ, "KUBECONFIG": str(administrator), "HOME": str(administrator.parent)}
 
     async def kubectl(*words: str, stdin: Any = None) -> str:
