@@ -215,10 +215,10 @@ class NodeAuthorizer:
         known = self._justified_by.get(question)
         if known is not None:
             pod = self._bound_here(node, namespace, known)
-            if pod is not None and (plural, name) in references(pod):
+            if pod is not None and _grants(pod, (plural, name)):
                 return True
         for pod in self._reader.list(PODS, namespace):
-            if pod["spec"].get("nodeName") == node and (plural, name) in references(pod):
+            if pod["spec"].get("nodeName") == node and _grants(pod, (plural, name)):
                 if len(self._justified_by) >= REMEMBERED_MAX:
                     self._justified_by.clear()
                 self._justified_by[question] = name_of(pod)
@@ -248,13 +248,14 @@ _POD_WRITES = {
 
 
 def references(pod: Object) -> frozenset[Reference]:
-    """All that the pod refers to by name, in its own namespace; nothing for a mirror pod.
-
-    Those are made by their node, which must not be able to grant itself anything by what it writes into them.
-    """
-    if MIRROR_POD in (pod["metadata"].get("annotations") or {}):
-        return frozenset()
+    """All that the pod refers to by name, in its own namespace."""
     return frozenset(_references(pod))
+
+
+def _grants(pod: Object, reference: Reference) -> bool:
+    """Whether the pod's node may have what it refers to. Not of a mirror pod: those are made by their node, which must not be
+    able to grant itself anything by what it writes into them."""
+    return MIRROR_POD not in (pod["metadata"].get("annotations") or {}) and reference in references(pod)
 
 
 def _references(pod: Object) -> Iterator[Reference]:

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from pybernetes.apiserver.audit.policy import parse
+from pybernetes.apiserver.audit.record import Auditor
 from pybernetes.apiserver.authorization import Options, chain
+from pybernetes.machinery.clock import SystemClock
+from pybernetes.machinery.entropy import SystemEntropy
 from pybernetes.machinery.http.messages import Response
 
 JANE = {"impersonate-user": "jane", "impersonate-group": "cooks"}
@@ -159,3 +163,14 @@ async def test_two_webhooks_are_asked_in_their_order(server, reviewer, file):
     assert (await server.send("GET", PODS, **JANE)).status == 200
     assert [review["apiVersion"] for review in reviewer.asked] == ["authorization.k8s.io/v1beta1", "authorization.k8s.io/v1"]
     assert reviewer.asked[0]["spec"]["group"] == ["cooks", "system:authenticated"]
+
+
+async def test_audit_says_that_nothing_was_decided_where_the_webhook_failed(server, reviewer):
+    events = []
+    policy = parse({"kind": "Policy", "apiVersion": "audit.k8s.io/v1", "rules": [{"level": "Metadata"}]})
+    server.api._auditor = Auditor(policy, events.append, clock=SystemClock(), entropy=SystemEntropy())
+    reviewer.answer = lambda review: Response(403, {}, b"")
+    assert (await server.send("GET", PODS, **JANE)).status == 500
+    annotations = events[-1]["annotations"]
+    assert annotations["authorization.k8s.io/reason"] == "internal error"
+    assert "authorization.k8s.io/decision" not in annotations
