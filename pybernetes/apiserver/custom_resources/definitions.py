@@ -14,6 +14,7 @@ from pybernetes.apiserver.registry.apiextensions.definition_checks import APPROV
 from pybernetes.machinery.meta import Object, annotations_of, condition, name_of
 
 CLEANING_UP: Final = "InstanceDeletionInProgress"
+CLEANUP_FAILED: Final = "InstanceDeletionFailed"
 
 
 def is_true(definition: Object, type_: str) -> bool:
@@ -44,9 +45,9 @@ def next_status(definition: Object, every: Iterable[Object], now: datetime) -> O
 
 
 def is_cleaning_up(definition: Object) -> bool:
-    """Whether it says that its instances are being deleted."""
+    """Whether it says that its instances are being deleted, or why they cannot be."""
     found = condition((definition.get("status") or {}).get("conditions"), "Terminating")
-    return found is not None and found.get("reason") == CLEANING_UP
+    return found is not None and found.get("reason") in (CLEANING_UP, CLEANUP_FAILED)
 
 
 def cleanup_status(definition: Object, reason: str, message: str, now: datetime, *, status: str = "True") -> Object:

@@ -19,6 +19,7 @@ from pybernetes.apiserver.custom_resources.converter import Conversions, Convert
 from pybernetes.apiserver.custom_resources.kinds import CustomKind
 from pybernetes.apiserver.image import Event, Image
 from pybernetes.apiserver.registry.apiextensions.custom_resource_definitions import CLEANUP_FINALIZER
+from pybernetes.apiserver.registry.conversion import ConversionFailed
 from pybernetes.apiserver.registry.deleting import Deletes
 from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.apiserver.registry.strategy import Writer
@@ -244,17 +245,17 @@ class CustomResources:
         if known is not None and known.stored is not None:
             kind = known.stored
             if kind.table.entries and not definitions.is_cleaning_up(definition):
-                status = definitions.cleanup_status(
-                    definition, definitions.CLEANING_UP, "CustomResource deletion is in progress", self._clock.now()
-                )
                 # Goes on when the image has seen it.
-                await self._writer.update(CUSTOM_RESOURCE_DEFINITIONS, {**definition, "status": status})
+                await self._tell(definition, definitions.CLEANING_UP, "CustomResource deletion is in progress")
                 return
             if known.watcher is None:
                 known.watcher = _Instances(name, self._dirty)
                 kind.table.watch(known.watcher, None)
-            if kind.table.entries:
+            try:
                 await self._mark_instances(kind)
+            except ConversionFailed as error:
+                await self._tell(definition, definitions.CLEANUP_FAILED, f"could not list instances: {error}")
+                raise
             if kind.table.entries:
                 return  # until their finalizers are gone
         left = [found for found in definition["metadata"]["finalizers"] if found != CLEANUP_FINALIZER]
@@ -266,6 +267,11 @@ class CustomResources:
         )
         metadata = {**definition["metadata"], "finalizers": left}
         await self._writer.update(CUSTOM_RESOURCE_DEFINITIONS, {**definition, "metadata": metadata, "status": status})
+
+    async def _tell(self, definition: Object, reason: str, message: str) -> None:
+        status = definitions.cleanup_status(definition, reason, message, self._clock.now())
+        if status != definition["status"]:
+            await self._writer.update(CUSTOM_RESOURCE_DEFINITIONS, {**definition, "status": status})
 
     async def _mark_instances(self, kind: CustomKind) -> None:
         resource = kind.resource

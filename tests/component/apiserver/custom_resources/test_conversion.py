@@ -326,3 +326,25 @@ async def test_a_webhook_that_knows_v1beta1_alone_is_asked_in_it(server: Server,
             await server.ask(
                 "PATCH", path("v1", "a"), {"metadata": {"labels": {"n": str(len(webhook.asked))}}}, content_type=MERGE
             )
+
+
+async def test_a_definition_whose_instances_cannot_be_converted_says_why_it_stays(server: Server, webhook: ConversionWebhook):
+    await define(server, webhook)
+    await server.ask("POST", path("v1"), test_cr())
+    await store_in(server, "v2")
+    webhook.spoil = lambda _: Response(500, {"Content-Type": "text/plain"}, b"out of order")
+    await server.ask("DELETE", f"{DEFINITIONS}/testcrs.stable.example.com")
+    async with asyncio.timeout(5):
+        while True:
+            found = await server.ask("GET", f"{DEFINITIONS}/testcrs.stable.example.com")
+            (terminating,) = [each for each in found["status"]["conditions"] if each["type"] == "Terminating"]
+            if terminating["reason"] == "InstanceDeletionFailed":
+                break
+            await asyncio.sleep(0.005)
+    assert terminating["message"].startswith(
+        "could not list instances: conversion for stable.example.com/v1, Kind=TestCr failed"
+    )
+    webhook.spoil = lambda review: review
+    async with asyncio.timeout(10):
+        while (await server.send("GET", f"{DEFINITIONS}/testcrs.stable.example.com")).status != 404:
+            await asyncio.sleep(0.02)
