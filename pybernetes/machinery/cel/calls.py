@@ -42,6 +42,16 @@ def present(value: Any) -> bool:
 
 
 def _call_of(function: Callable[..., Any], runs: Sequence[Run], name: str) -> Run:
+    if len(runs) == 1:
+        (only,) = runs
+
+        def run_one(frame: Frame) -> Any:
+            try:
+                return function(only(frame))
+            except _UNFIT as error:
+                raise _unfit(error, name) from None
+
+        return run_one
     if len(runs) == 2:
         a, b = runs
 
@@ -76,6 +86,20 @@ def _paid_call(function: Callable[..., Any], runs: Sequence[Run], name: str, cos
             return result
 
         return run_first
+    if len(runs) == 2:
+        a, b = runs
+
+        def run_two(frame: Frame) -> Any:
+            x, y = a(frame), b(frame)
+            price = cost((x, y), None)
+            if price != 1:
+                spend(frame, price - 1)
+            try:
+                return function(x, y)
+            except _UNFIT as error:
+                raise _unfit(error, name) from None
+
+        return run_two
 
     def run(frame: Frame) -> Any:
         values = [part(frame) for part in runs]

@@ -30,7 +30,11 @@ Cost = Callable[[Sequence[Any], Any], int]  # of the arguments, a method's targe
 
 
 def _by_target(factor: float) -> Cost:
-    return lambda arguments, _: math.ceil(size(arguments[0]) * factor)
+    def cost(arguments: Sequence[Any], _: Any) -> int:
+        target = arguments[0]
+        return math.ceil((len(target) if type(target) is str else size(target)) * factor)
+
+    return cost
 
 
 def equality(arguments: Sequence[Any], _: Any) -> int:
