@@ -17,7 +17,7 @@ from typing import Any, Final
 from pybernetes.machinery.cel import conversions, types
 from pybernetes.machinery.cel.compiler import COST_LIMIT, Program, compile_expression
 from pybernetes.machinery.cel.types import Type
-from pybernetes.machinery.cel.values import NONE, CelError, CompileError, CostExceeded, MapList, Optional, SetList
+from pybernetes.machinery.cel.values import NONE, CelError, CompileError, CostExceeded, MapList, Optional, SetList, quoted
 from pybernetes.machinery.errors import FieldError
 from pybernetes.machinery.schema.values import ABSENT, identity_of, map_identity
 
@@ -74,25 +74,30 @@ class Rules:
 
     def validate(self, obj: Any, old: Any | None = None) -> Iterator[FieldError]:
         """What the rules say of an object that fits its schema; None: there was no old object."""
-        if self._root is None:
-            return
-        try:
+        if self._root is not None:
             yield from _Evaluation().level(self._root, obj, ABSENT if old is None else old, "")
-        except CostExceeded:
-            sentence = "validation failed due to running out of cost budget, no further validation rules will be run"
-            yield FieldError("FieldValueInvalid", "<nil>", f'Invalid value: "": {sentence}')
+
+
+_NO_MORE: Final = "no further validation rules will be run"
+
+
+class _OutOfBudget(CostExceeded):
+    """Of all the rules together."""
 
 
 class _Evaluation:
     def __init__(self) -> None:
         self._left = BUDGET
-        self._ended = False  # by a rule that costs too much: no further ones are asked
+        self._ended = False  # by something that costs too much: no further rules are asked
 
     def level(self, level: _Level, value: Any, old: Any, path: str) -> Iterator[FieldError]:
-        if value is None:
+        if value is None or self._ended:
             return
         unchanged = old is not ABSENT and old == value
         if level.rules:
+            if self._left <= 0:
+                yield self._end(level, path)
+                return
             seen = level.convert(value) if level.convert else value
             before = level.convert(old) if level.convert and old is not ABSENT else old
             for rule in level.rules:
@@ -100,7 +105,7 @@ class _Evaluation:
                     return
                 if unchanged and not rule.uses_old:
                     continue
-                yield from self._rule(rule, level, value, seen, before, path)
+                yield from self._rule(rule, level, value, seen, before, path or "<nil>")
         if unchanged:
             old = value
         yield from self._below(level, value, old, path)
@@ -135,11 +140,12 @@ class _Evaluation:
             variables["oldSelf"] = old
         try:
             result = self._evaluate(rule.program, variables)
+        except _OutOfBudget:
+            yield self._end(level, path)
+            return
         except CostExceeded as error:
-            if self._left < 0:
-                raise
             self._ended = True
-            detail = f"'{error}': no further validation rules will be run due to call cost exceeds limit for rule: {rule.shown}"
+            detail = f"'{error}': {_NO_MORE} due to call cost exceeds limit for rule: {rule.shown}"
             yield FieldError.invalid(path, level.type, detail)
             return
         except CelError as error:
@@ -150,23 +156,44 @@ class _Evaluation:
                 yield FieldError.invalid(path, level.type, f"{error} evaluating rule: {rule.shown}")
             return
         if result is not True:
-            yield _failure(rule, value, path, self._message(rule, variables))
+            try:
+                yield _failure(rule, value, path, self._message(rule, variables))
+            except CostExceeded as error:
+                self._ended = True
+                yield FieldError.invalid(_path_of(rule, path), level.type, str(error))
+
+    def _end(self, level: _Level, path: str) -> FieldError:
+        self._ended = True
+        return FieldError.invalid(path, level.type, f"validation failed due to running out of cost budget, {_NO_MORE}")
 
     def _evaluate(self, program: Program, variables: Mapping[str, Any]) -> Any:
+        """Raises `CelError`."""
         limit = min(COST_LIMIT, self._left)
         try:
             result, cost = program.evaluate(variables, limit=limit)
-        except CostExceeded:
-            self._left -= limit + 1 if limit == self._left else limit
+        except CostExceeded as error:
+            self._left -= limit
+            if limit < COST_LIMIT:
+                raise _OutOfBudget(str(error)) from None
+            raise
+        except CelError as error:
+            self._left -= error.cost
             raise
         self._left -= cost
         return result
 
     def _message(self, rule: Rule, variables: Mapping[str, Any]) -> str:
-        """`messageExpression`'s text; the plain message, or the rule, where it gives none that can be shown."""
+        """`messageExpression`'s text; the plain message, or the rule, where it gives none that can be shown. Raises
+        `CostExceeded` with upstream's sentence."""
         if rule.message_program is not None:
             try:
                 text = self._evaluate(rule.message_program, variables)
+            except _OutOfBudget:
+                why = f"messageExpression evaluation failed due to running out of cost budget, {_NO_MORE}"
+                raise CostExceeded(why) from None
+            except CostExceeded:
+                shown = quoted(rule.message_program.text)
+                raise CostExceeded(f"{_NO_MORE} due to call cost exceeds limit for messageExpression: {shown}") from None
             except CelError:
                 text = ""
             if isinstance(text, str) and text.strip() and "\n" not in text.strip() and len(text.encode()) <= _MESSAGE_BYTES:
@@ -174,9 +201,15 @@ class _Evaluation:
         return rule.message.strip() or f"failed rule: {rule.rule.strip()}"
 
 
+def _path_of(rule: Rule, path: str) -> str:
+    """Where its failures are: at the field that it names, below `path`."""
+    if path == "<nil>":
+        return rule.field_path.removeprefix(".") or path
+    return f"{path}{rule.field_path}"
+
+
 def _failure(rule: Rule, value: Any, path: str, detail: str) -> FieldError:
-    path = f"{path}{rule.field_path}" if path else rule.field_path.removeprefix(".")
-    path = path or "<nil>"
+    path = _path_of(rule, path)
     whole = isinstance(value, dict | list)  # not shown
     if rule.reason == "FieldValueForbidden":
         return FieldError.forbidden(path, detail)
@@ -211,7 +244,7 @@ def compile_rule(given: Mapping[str, Any], schema: Schema, *, is_root: bool = Fa
         rule.program = rule_program(given, variables)
         rule.message_program = message_program(given, variables)
     except CompileError as error:  # was accepted once, by those who knew less
-        rule.why = str(error)
+        rule.why = str(error) if isinstance(error, WrongResult) else f"compilation failed: {error}"
     return rule
 
 

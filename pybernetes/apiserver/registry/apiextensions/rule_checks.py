@@ -83,9 +83,8 @@ class _Check:
         extra, items = schema.get("additionalProperties"), schema.get("items")
         if isinstance(extra, dict):
             self.level(extra, place.below("additionalProperties", schema, correlatable=True))
-        granular = schema.get("x-kubernetes-map-type") != "atomic"
         for name, inner in (schema.get("properties") or {}).items():
-            below = place.below(f"properties[{name}]", schema, correlatable=granular)
+            below = place.below(f"properties[{name}]", schema, correlatable=True)
             self.level(inner, replace(below, is_root=bool(inner.get("x-kubernetes-embedded-resource"))))
         if isinstance(items, dict):
             correlatable = schema.get("x-kubernetes-list-type") == "map"

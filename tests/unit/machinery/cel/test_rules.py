@@ -82,3 +82,53 @@ def test_one_hostile_rule_ends_in_a_failure_not_in_a_stall():
     rule = {"rule": "self.l.all(a, self.l.all(b, self.l.all(c, a + b + c >= 0)))"}
     (failure,) = failures(schema(rule, l=numbers), {"l": list(range(300))})
     assert "cost limit exceeded" in failure
+
+
+def test_what_costs_too_much_ends_the_validation_at_its_place():
+    numbers = {"type": "array", "items": INTEGER}
+    cubic = {"rule": "self.all(a, self.all(b, self.all(c, a + b + c >= 0)))"}
+    costly, failing = (
+        {**numbers, "x-kubernetes-validations": [cubic]},
+        {**INTEGER, "x-kubernetes-validations": [{"rule": "self > 1"}]},
+    )
+    (failure,) = failures(schema(a=costly, b=failing), {"a": list(range(300)), "b": 0})
+    assert failure.startswith(
+        "spec.a: Invalid value: \"array\": 'operation cancelled: actual cost limit exceeded': no further "
+    )
+
+
+def test_all_rules_of_an_object_have_one_budget(monkeypatch):
+    monkeypatch.setattr("pybernetes.machinery.cel.rules.BUDGET", 1000)
+    rule = {"rule": "self.all(a, a >= 0)"}
+    lists = {name: {"type": "array", "items": INTEGER, "x-kubernetes-validations": [rule]} for name in "abc"}
+    found = failures(schema(**lists), {name: list(range(150)) for name in "abc"})
+    sentence = "validation failed due to running out of cost budget, no further validation rules will be run"
+    assert found == [f'spec.b: Invalid value: "array": {sentence}']
+
+
+def test_a_message_that_costs_too_much_ends_the_validation(monkeypatch):
+    monkeypatch.setattr("pybernetes.machinery.cel.rules.BUDGET", 1000)
+    rule = {"rule": "self.size() < 1", "messageExpression": "self.map(x, string(x)).join(',')"}
+    numbers = {"type": "array", "items": INTEGER, "x-kubernetes-validations": [rule, rule]}
+    (failure,) = failures(schema(a=numbers), {"a": list(range(150))})
+    assert failure.endswith(
+        "messageExpression evaluation failed due to running out of cost budget, no further validation rules will be run"
+    )
+
+
+def test_a_stored_rule_that_is_no_expression_any_more_fails_by_itself():
+    lost = {**INTEGER, "x-kubernetes-validations": [{"rule": "self + 1"}, {"rule": "nope()"}, {"rule": "self > 1"}]}
+    first, second, third = failures(schema(a=lost), {"a": 0})
+    assert first == 'spec.a: Invalid value: "integer": rule compile error: cel expression must evaluate to a bool'
+    assert second.startswith(
+        'spec.a: Invalid value: "integer": rule compile error: compilation failed: ERROR: <input>:1:5: undeclared'
+    )
+    assert third == "spec.a: Invalid value: 0: failed rule: self > 1"
+
+
+def test_failures_of_the_whole_object_have_no_field():
+    rules = Rules({"type": "object", "x-kubernetes-validations": [{"rule": "self.metadata.name == 'one'"}]})
+    (failure,) = rules.validate({"metadata": {"name": "two"}})
+    assert str(failure) == "<nil>: Invalid value: failed rule: self.metadata.name == 'one'"
+    (failure,) = rules.validate({"metadata": {}})
+    assert str(failure) == "<nil>: Invalid value: \"object\": no such key: name evaluating rule: self.metadata.name == 'one'"
