@@ -192,10 +192,9 @@ def select(value: Any, name: str, plain: str) -> Any:
         for key in (name, plain):
             if key in value:
                 return value[key]
-        raise CelError(f"no such key: {plain}")
     if isinstance(value, Optional):
         return optional_select(value, name, plain)
-    raise no_overload()
+    raise _nothing_at(value, plain)
 
 
 def optional_select(value: Any, name: str, plain: str) -> Optional:
@@ -203,42 +202,34 @@ def optional_select(value: Any, name: str, plain: str) -> Optional:
         if not value.present:
             return NONE
         value = value.value
-    if not isinstance(value, dict):
-        raise no_overload()
-    for key in (name, plain):
-        if key in value:
-            return Optional(True, value[key])
+    if isinstance(value, dict):
+        for key in (name, plain):
+            if key in value:
+                return Optional(True, value[key])
+    if isinstance(value, list):
+        raise _nothing_at(value, plain)
     return NONE
 
 
 def has(value: Any, name: str, plain: str, *, null_is_absent: bool = False) -> bool:
-    if isinstance(value, Optional):
-        return optional_select(value, name, plain).present
-    if isinstance(value, dict):
-        if null_is_absent:
-            return value.get(plain) is not None
-        return name in value or plain in value
-    raise no_overload()
+    if null_is_absent and isinstance(value, dict):
+        return value.get(plain) is not None
+    return optional_select(value, name, plain).present
 
 
 def index(value: Any, place: Any) -> Any:
     if isinstance(value, list):
-        if isinstance(place, float) and place.is_integer():
-            place = int(place)
-        if not isinstance(place, int) or type(place) is bool:
-            raise no_overload()
-        if not 0 <= place < len(value):
-            raise CelError(f"index out of bounds: {place}")
-        return value[place]
-    if isinstance(value, dict):
-        if isinstance(place, list | dict):
-            raise no_overload()
-        if holds_key(value, place):
-            return value[place]
-        raise CelError(f"no such key: {place}")
+        at = _list_index(value, place)
+        if not 0 <= at < len(value):
+            raise CelError(f"index out of bounds: {at}")
+        return value[at]
     if isinstance(value, Optional):
-        return Optional(True, index(value.value, place)) if value.present else NONE
-    raise no_overload()
+        return optional_index(value, place)
+    if isinstance(place, list | dict):
+        raise no_overload()
+    if isinstance(value, dict) and holds_key(value, place):
+        return value[place]
+    raise _nothing_at(value, place)
 
 
 def optional_index(value: Any, place: Any) -> Optional:
@@ -247,8 +238,26 @@ def optional_index(value: Any, place: Any) -> Optional:
         if not value.present:
             return NONE
         value = value.value
-    if isinstance(value, list) and isinstance(place, int | float) and type(place) is not bool:
-        return Optional(True, value[int(place)]) if place == place and 0 <= place < len(value) and place == int(place) else NONE
-    if isinstance(value, dict) and not isinstance(place, list | dict):
-        return Optional(True, value[place]) if holds_key(value, place) else NONE
-    raise no_overload()
+    if isinstance(value, list):
+        at = _list_index(value, place)
+        return Optional(True, value[at]) if 0 <= at < len(value) else NONE
+    if isinstance(place, list | dict):
+        raise no_overload()
+    return Optional(True, value[place]) if isinstance(value, dict) and holds_key(value, place) else NONE
+
+
+def _list_index(value: list[Any], place: Any) -> int:
+    if isinstance(place, float) and place.is_integer():
+        return int(place)
+    if isinstance(place, int) and type(place) is not bool:
+        return int(place)
+    raise _nothing_at(value, place)
+
+
+def _nothing_at(value: Any, place: Any) -> CelError:
+    """Null and other values that hold nothing are told of like maps that lack the key."""
+    if not isinstance(value, list):
+        return CelError(f"no such key: {str(place).lower() if type(place) is bool else place}")
+    if isinstance(place, float):
+        return CelError(f"unsupported index value {place} in list")
+    return CelError(f"unsupported index type '{type_name(place)}' in list")

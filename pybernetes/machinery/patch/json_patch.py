@@ -164,8 +164,11 @@ class _State:
         container, last = self._parent("replace", path)
         if isinstance(container, dict):
             container[last] = value
-        else:
-            container[_index("replace", path, last, len(container))] = value
+            return
+        index = _as_index(last, len(container))
+        if index is None:
+            raise PatchFailed(f"replace operation does not apply: doc is missing key: {path}: {_MISSING}")
+        container[index] = value
 
 
 def _step(container: Any, part: str) -> Any:

@@ -246,6 +246,13 @@ optional.ofNonZeroValue(1).hasValue()
 [1][?0] == optional.of(1)
 {'a': 1}[?'b'] == optional.none()
 {'a': {'b': 1}}.?a.b == optional.of(1)
+{'a': {'b': 1}}.?a['b'] == optional.of(1)
+!{'a': {'b': 1}}.?a['c'].hasValue()
+!{'a': {'b': 1}}.?a.c.hasValue()
+!optional.of([1])[1].hasValue()
+!has(dyn(null).a)
+!has(dyn('a').a)
+!dyn(null).?a.hasValue()
 [?optional.of(1), ?optional.none(), 2] == [1, 2]
 {?'a': optional.of(1), ?'b': optional.none()} == {'a': 1}
 optional.of(2).optMap(x, x * 2) == optional.of(4)
@@ -280,7 +287,10 @@ def test_texts_may_span_lines_and_comments_end_with_theirs():
         ("1 / 0", "division by zero"), ("1u / 0u", "division by zero"), ("1 % 0", "modulus by zero"),
         ("{'a': 1}.b", "no such key: b"),
         ("{'a': 1}['b']", "no such key: b"), ("[1][1]", "index out of bounds: 1"), ("[1][-1]", "index out of bounds: -1"),
-        ("[1][dyn(0.5)]", "no such overload"), ("{1: 2}[dyn(true)]", "no such key: True"),
+        ("[1][dyn(0.5)]", "index value 0.5 in list"), ("{1: 2}[dyn(true)]", "no such key: true"),
+        ("dyn(null).a", "no such key: a"), ("dyn(1).a", "no such key: a"), ("dyn('a')['b']", "no such key: b"),
+        ("dyn([1]).a", "index type 'string' in list"), ("has(dyn([1]).a)", "index type 'string' in list"),
+        ("[1][?dyn('a')]", "index type 'string' in list"),
         ("dyn(1) + dyn('a')", "no such overload"),
         ("dyn([1]) < dyn([2])", "no such overload"), ("dyn(1) && true", "no such overload"),
         ("dyn(1) ? 1 : 2", "no such overload"),

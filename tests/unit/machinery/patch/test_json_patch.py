@@ -53,6 +53,13 @@ def test_what_cannot_be_applied_is_invalid_without_saying_why(operation: Object)
     assert error.value.status["details"] == {}
 
 
+@pytest.mark.parametrize("index", ["3", "-", "x"])
+def test_an_item_that_is_not_there_is_not_replaced(index: str) -> None:
+    why = f"replace operation does not apply: doc is missing key: /list/{index}: missing value$"
+    with pytest.raises(json_patch.PatchFailed, match=why):
+        json_patch.patched(DOCUMENT, [{"op": "replace", "path": f"/list/{index}", "value": 1}])
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
