@@ -275,6 +275,11 @@ async def test_admission_webhooks_see_the_version_that_they_ask_for(server: Serv
     (seen,) = webhook.admitted
     assert (seen["kind"]["version"], seen["requestKind"]["version"]) == ("v2", "v1")
     assert seen["object"]["host"] == "host"
+    webhook.spoil = lambda _: Response(500, {"Content-Type": "text/plain"}, b"out of order")
+    refused = await server.ask("POST", path("v1"), test_cr("b"))
+    assert (refused["reason"], refused["message"].partition(" failed")[0]) == (
+        "InternalError", "Internal error occurred: conversion for stable.example.com/v1, Kind=TestCr"
+    )  # fmt: skip
 
 
 async def test_a_webhook_that_fails_is_named_in_a_bare_500(server: Server, webhook: ConversionWebhook):
