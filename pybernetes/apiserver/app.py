@@ -123,7 +123,7 @@ def config(options: Options, files: Files, address: str, clock: Clock | None = N
     return Config(
         authentication=authentication.read(
             options, client_ca=files.client_ca, signing_key=files.service_account_key, front_proxy=files.front_proxy,
-            address=f"{address}:{options.secure_port}",
+            address=f"{address}:{options.secure_port}", server_id=server_id(socket.gethostname()),
         ),
         authorization=authorization_options(options),
         service_cidrs=options.service_cluster_ip_range,

@@ -22,7 +22,9 @@ EXPIRATION_S_MIN: Final = 3600
 EXPIRATION_S_MAX: Final = 1 << 32
 
 
-def read(options: ServerOptions, *, client_ca: str, signing_key: str, front_proxy: FrontProxy, address: str) -> Options:
+def read(
+    options: ServerOptions, *, client_ca: str, signing_key: str, front_proxy: FrontProxy, address: str, server_id: str
+) -> Options:
     """Files that were made where a flag names none are given besides, and the `address` of the server for others (host:port).
 
     Raises OSError, ValueError.
@@ -42,6 +44,7 @@ def read(options: ServerOptions, *, client_ca: str, signing_key: str, front_prox
         )
     oidc = _oidc(options)
     return Options(
+        server_id=server_id,
         client_ca_file=authority,
         request_header=request_header,
         anonymous_auth=None if unguarded else options.anonymous_auth,

@@ -15,6 +15,7 @@ from pybernetes.apiserver.authentication import configuration, configuration_che
 from pybernetes.apiserver.authentication.configuration import Configuration
 from pybernetes.apiserver.authentication.interface import Identity
 from pybernetes.apiserver.authentication.jwt_tokens import JwtTokens
+from pybernetes.apiserver.authentication.metrics import Metrics
 from pybernetes.apiserver.authentication.token_cache import CachedTokens
 from pybernetes.apiserver.authentication.unverified import unverified_issuer
 from pybernetes.machinery.clock import Clock
@@ -32,7 +33,9 @@ SUCCESS_TTL_S: Final = 10.0
 class Issuers:
     """Those of one configuration."""
 
-    def __init__(self, given: Configuration, *, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, given: Configuration, metrics: Metrics, *, clock: Clock, entropy: Entropy) -> None:
+        self._metrics = metrics
+        self._clock = clock
         self._tokens = {
             entry["issuer"]["url"]: JwtTokens(entry, signing_algs=given.signing_algs, clock=clock, entropy=entropy)
             for entry in given.jwt
@@ -47,8 +50,17 @@ class Issuers:
 
     async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Identity | None:
         """`audiences` have been judged: issuers have some of their own."""
-        tokens = self._tokens.get(unverified_issuer(token)) if self._tokens else None
-        return None if tokens is None else Identity(await tokens.user(token), audiences)
+        issuer = unverified_issuer(token) if self._tokens else ""
+        tokens = self._tokens.get(issuer)
+        if tokens is None:
+            return None
+        started, accepted = self._clock.monotonic(), False
+        try:
+            user = await tokens.user(token)
+            accepted = True
+        finally:
+            self._metrics.token_judged(issuer, self._clock.monotonic() - started, accepted=accepted)
+        return Identity(user, audiences)
 
     async def close(self) -> None:
         await self.cached.close()
@@ -60,16 +72,25 @@ class JwtIssuers:
     """`run` looks for keys, and after the file."""
 
     def __init__(
-        self, initial: Configuration, path: Path | None, own_issuers: Collection[str], *, clock: Clock, entropy: Entropy
+        self,
+        initial: Configuration,
+        path: Path | None,
+        own_issuers: Collection[str],
+        metrics: Metrics,
+        *,
+        clock: Clock,
+        entropy: Entropy,
     ) -> None:
         """`initial` is in order, and `path` the file that says so, if it was one. Raises OSError."""
         self._initial = initial
         self._path = path
         self._judged = b"" if path is None else path.read_bytes()
         self._own_issuers = own_issuers
+        self._metrics = metrics
+        metrics.configured(self._judged)
         self._clock = clock
         self._entropy = entropy
-        self._issuers = Issuers(initial, clock=clock, entropy=entropy)
+        self._issuers = Issuers(initial, metrics, clock=clock, entropy=entropy)
         self._retired: Issuers | None = None  # whom requests under way may still ask
         self._readable = True
 
@@ -102,6 +123,7 @@ class JwtIssuers:
         except OSError as error:
             if self._readable:
                 log.error("failed to read authentication config file", file=str(path), err=str(error))
+                self._failed()
             self._readable = False
             return None
         self._readable = True
@@ -113,14 +135,16 @@ class JwtIssuers:
             configuration_checks.check(given, self._own_issuers, self._initial)
         except ValueError as error:
             log.error("failed to validate authentication config", file=str(self._path), err=str(error))
+            self._failed()
             self._judged = data  # and will never be better
             return False
-        issuers = Issuers(given, clock=self._clock, entropy=self._entropy)
+        issuers = Issuers(given, self._metrics, clock=self._clock, entropy=self._entropy)
         try:
             async with asyncio.timeout(TAKE_OVER_S_MAX):
                 await issuers.discover()
         except TimeoutError:
             log.error("failed to update authentication config", file=str(self._path), err="its issuers do not answer")
+            self._failed()
             await issuers.close()
             return False  # they may later
         except BaseException:
@@ -129,5 +153,10 @@ class JwtIssuers:
         if self._retired is not None:
             await self._retired.close()
         self._retired, self._issuers, self._judged = self._issuers, issuers, data
+        self._metrics.configured(data)
+        self._metrics.reloaded("success", self._clock.now().timestamp())
         log.info("reloaded authentication config", file=str(self._path))
         return True
+
+    def _failed(self) -> None:
+        self._metrics.reloaded("failure", self._clock.now().timestamp())

@@ -1,10 +1,13 @@
-"""How authentication goes, in upstream's figures: attempts, who (by kind of name), how long."""
+"""How authentication goes, in upstream's figures: attempts, who (by kind of name), how long; issuers and their file."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from pybernetes.apiserver.metrics import series
+from pybernetes.apiserver.metrics.series import Histogram
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -12,46 +15,80 @@ if TYPE_CHECKING:
 BUCKETS_S: Final = tuple(0.001 * 2**power for power in range(15))
 _KNOWN_NAMES: Final = frozenset(("admin", "client", "kube_proxy", "kubelet", "system:serviceaccount:kube-system:default"))
 
+_Labels: TypeAlias = tuple[str, ...]
+
 
 class Metrics:
-    def __init__(self) -> None:
+    def __init__(self, server_id: str = "") -> None:
+        self._server = digest(server_id)
         self._users: dict[str, int] = {}
-        self._buckets: dict[str, list[int]] = {}
-        self._sums_s: dict[str, float] = {}
+        self._attempts: dict[_Labels, Histogram] = {}
+        self._tokens: dict[_Labels, Histogram] = {}
+        self._reloads: dict[_Labels, tuple[int, float]] = {}
+        self._configuration = ""
 
     def authenticated(self, name: str, seconds: float) -> None:
         shown = shown_name(name)
         self._users[shown] = self._users.get(shown, 0) + 1
-        self._attempt("success", seconds)
+        _observe(self._attempts, ("success",), seconds)
 
     def refused(self, seconds: float, *, wrong: bool) -> None:
         """`wrong`: there was a credential."""
-        self._attempt("error" if wrong else "failure", seconds)
+        _observe(self._attempts, ("error" if wrong else "failure",), seconds)
 
-    def _attempt(self, result: str, seconds: float) -> None:
-        buckets = self._buckets.setdefault(result, [0] * (len(BUCKETS_S) + 1))
-        buckets[bisect_left(BUCKETS_S, seconds)] += 1
-        self._sums_s[result] = self._sums_s.get(result, 0.0) + seconds
+    def token_judged(self, issuer: str, seconds: float, *, accepted: bool) -> None:
+        """A JWT of an issuer that is trusted."""
+        _observe(self._tokens, ("success" if accepted else "failure", digest(issuer)), seconds)
+
+    def configured(self, data: bytes) -> None:
+        """The content of the file that is followed now."""
+        self._configuration = digest(data)
+
+    def reloaded(self, status: str, at_s: float) -> None:
+        """`status`: success or failure; `at_s` counts from 1970."""
+        count, _ = self._reloads.get((self._server, status), (0, 0.0))
+        self._reloads[self._server, status] = (count + 1, at_s)
 
     def families(self) -> Sequence[Metric]:
         """For whoever renders them. Take it on the loop: it is a copy."""
+        return list(self._families())
+
+    def _families(self) -> Iterator[Metric]:
         from prometheus_client import Metric
-        from prometheus_client.core import HistogramMetricFamily
 
         # Upstream's names of these counters do not end in `_total`, and the library knows no such counters.
         users = Metric("authenticated_user_requests", "Requests by kind of user name.", "unknown")
         for name, count in self._users.items():
             users.add_sample("authenticated_user_requests", {"username": name}, count)
         attempts = Metric("authentication_attempts", "Attempts by result.", "unknown")
-        durations = HistogramMetricFamily("authentication_duration_seconds", "Time to authenticate.", labels=["result"])
-        for result, buckets in self._buckets.items():
-            attempts.add_sample("authentication_attempts", {"result": result}, sum(buckets))
-            cumulative, found = 0, []
-            for bound, count in zip([*map(str, BUCKETS_S), "+Inf"], buckets, strict=True):
-                cumulative += count
-                found.append((bound, cumulative))
-            durations.add_metric([result], buckets=found, sum_value=self._sums_s[result])
-        return [users, attempts, durations]
+        for (result,), found in self._attempts.items():
+            attempts.add_sample("authentication_attempts", {"result": result}, sum(found.buckets))
+        yield from (users, attempts)
+        yield series.histogram("authentication_duration_seconds", "Time to authenticate.", ("result",), self._attempts.items())
+        head = "apiserver_authentication"
+        yield series.histogram(
+            f"{head}_jwt_authenticator_latency_seconds",
+            "Time to judge JWTs.",
+            ("result", "jwt_issuer_hash"),
+            self._tokens.items(),
+        )
+        if not self._configuration:
+            return
+        head += "_config_controller"
+        reloads = {key: count for key, (count, _) in self._reloads.items()}
+        times = {key: at_s for key, (_, at_s) in self._reloads.items()}
+        labels = ("apiserver_id_hash", "status")
+        info = {(self._server, self._configuration): 1}
+        yield series.gauge(f"{head}_last_config_info", "The configuration followed.", ("apiserver_id_hash", "hash"), info)
+        yield series.counter(f"{head}_automatic_reloads", "Reloads of the configuration.", labels, reloads)
+        yield series.gauge(f"{head}_automatic_reload_last_timestamp_seconds", "When it was reloaded.", labels, times)
+
+
+def _observe(found: dict[_Labels, Histogram], labels: _Labels, seconds: float) -> None:
+    histogram = found.get(labels)
+    if histogram is None:
+        histogram = found[labels] = Histogram(BUCKETS_S)
+    histogram.observe(seconds)
 
 
 def shown_name(name: str) -> str:
@@ -59,3 +96,10 @@ def shown_name(name: str) -> str:
     if name in _KNOWN_NAMES:
         return name
     return "email_id" if "@" in name else "other"
+
+
+def digest(data: str | bytes) -> str:
+    """As upstream's labels show what is too long or too private for them; "" stays."""
+    if not data:
+        return ""
+    return f"sha256:{hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()}"

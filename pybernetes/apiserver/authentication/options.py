@@ -46,6 +46,7 @@ class OidcOptions:
 
 @dataclass(frozen=True, slots=True)
 class Options:
+    server_id: str = ""  # of this server among several, in metrics
     client_ca_file: Path | None = None  # None: a client's certificate counts as the transport has verified it
     request_header: RequestHeaderOptions | None = None
     anonymous_auth: bool | None = None  # None: not said

@@ -51,10 +51,11 @@ class Union:
         issuers: JwtIssuers | None = None,
         webhook: CachedTokens | None = None,
         identity_headers: IdentityHeaders,
+        metrics: Metrics,
     ) -> None:
         self.audiences = audiences
         self.identity_headers = identity_headers
-        self.metrics = Metrics()
+        self.metrics = metrics
         self._certificates = tuple(certificates)
         self._tokens = tuple(tokens)
         self._anonymous = anonymous
@@ -160,13 +161,14 @@ def build(options: Options, *, reader: Reader, clock: Clock, entropy: Entropy) -
 
     Raises ValueError for a file that does not say what it should, OSError for one that cannot be read.
     """
+    metrics = Metrics(options.server_id)
     authorities: list[Authorities] = []
     certificates = _certificate_authenticators(options, authorities)
     tokens = _token_authenticators(options, reader=reader, clock=clock)
     given = _configuration(options)
     issuers = webhook = None
     if given is not None and (given.jwt or options.authentication_config is not None):
-        issuers = _issuers(options, given, clock=clock, entropy=entropy)
+        issuers = _issuers(options, given, metrics, clock=clock, entropy=entropy)
         # After service accounts: for tokens that it does not know an issuer may be asked for new keys.
         tokens.append(AudienceAgnostic(issuers, options.audiences))
     if options.webhook is not None:
@@ -181,6 +183,7 @@ def build(options: Options, *, reader: Reader, clock: Clock, entropy: Entropy) -
         anonymous=_anonymous(options, given),
         audiences=options.audiences,
         identity_headers=IdentityHeaders(options.request_header),
+        metrics=metrics,
         clock=clock,
     )
 
@@ -260,10 +263,11 @@ def _configuration(options: Options) -> Configuration | None:
     return given
 
 
-def _issuers(options: Options, given: Configuration, *, clock: Clock, entropy: Entropy) -> JwtIssuers:
+def _issuers(options: Options, given: Configuration, metrics: Metrics, *, clock: Clock, entropy: Entropy) -> JwtIssuers:
     from pybernetes.apiserver.authentication.jwt_issuers import JwtIssuers
 
-    return JwtIssuers(given, options.authentication_config, options.service_account_issuer, clock=clock, entropy=entropy)
+    own = options.service_account_issuer
+    return JwtIssuers(given, options.authentication_config, own, metrics, clock=clock, entropy=entropy)
 
 
 def _anonymous(options: Options, given: Configuration | None) -> Anonymous:

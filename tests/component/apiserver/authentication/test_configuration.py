@@ -97,7 +97,9 @@ async def test_anonymous_requests_are_for_the_paths_that_are_said(server: Any) -
     assert (await server.send("GET", "/readyz", authorization="")).status == 401
 
 
-async def test_the_file_is_followed_where_it_makes_sense(providers: Any, entries: Any, who: Any, tmp_path: Path) -> None:
+async def test_the_file_is_followed_where_it_makes_sense(
+    server: Any, providers: Any, entries: Any, who: Any, tmp_path: Path
+) -> None:
     first, _ = providers
     anonymous = {"enabled": True, "conditions": [{"path": "/livez"}]}
 
@@ -105,14 +107,21 @@ async def test_the_file_is_followed_where_it_makes_sense(providers: Any, entries
         user = await who(first.token())
         return user is not None and user["username"] == name
 
+    async def has_reloaded(status: str, times: int) -> bool:
+        name = "apiserver_authentication_config_controller_automatic_reloads_total"
+        shown = (await server.send("GET", "/metrics")).body.decode()
+        return f'{name}{{apiserver_id_hash="",status="{status}"}} {times}.0' in shown
+
     await until(lambda: named("one:jane"))
     entries[0]["claimMappings"]["username"]["prefix"] = "uno:"
     entries[0]["issuer"]["audiences"] = []
     write(tmp_path / "authn.json", entries, anonymous=anonymous)  # an audience is missing: nothing changes
-    await until(lambda: named("one:jane"))
+    await until(lambda: has_reloaded("failure", 1))
+    assert await named("one:jane")
     entries[0]["issuer"]["audiences"] = ["kubernetes"]
     write(tmp_path / "authn.json", entries, anonymous={"enabled": False})  # that cannot change
-    await until(lambda: named("one:jane"))
+    await until(lambda: has_reloaded("failure", 2))
+    assert await named("one:jane")
     write(tmp_path / "authn.json", entries, anonymous=anonymous)
     await until(lambda: named("uno:jane"))
     write(tmp_path / "authn.json", [], anonymous=anonymous)
@@ -121,3 +130,6 @@ async def test_the_file_is_followed_where_it_makes_sense(providers: Any, entries
         return await who(first.token()) is None
 
     await until(is_nobody)
+    assert await has_reloaded("success", 2)
+    shown = (await server.send("GET", "/metrics")).body.decode()
+    assert 'apiserver_authentication_jwt_authenticator_latency_seconds_count{jwt_issuer_hash="sha256:' in shown

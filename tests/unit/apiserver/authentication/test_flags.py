@@ -19,7 +19,9 @@ def read(tmp_path, clock):
     def read(*, proxy=None, **options):
         given = replace(front, **(proxy or {}))
         users = str(tmp_path / "users.crt")
-        return flags.read(Options(**options), client_ca=users, signing_key="sa.key", front_proxy=given, address="10.0.0.1:6443")
+        return flags.read(
+            Options(**options), client_ca=users, signing_key="sa.key", front_proxy=given, address="10.0.0.1:6443", server_id="a"
+        )
 
     return read
 
