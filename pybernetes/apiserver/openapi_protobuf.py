@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 import orjson
 
 from pybernetes.machinery.meta import Object
+from pybernetes.machinery.protobuf_wire import sized, tagged, varint
 
 MEDIA_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 # How clients spell it, the first of them for a decade.
@@ -38,23 +39,6 @@ def encode(document: Object) -> bytes:
     return _message(_DOCUMENT, document)
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _sized(data: bytes) -> bytes:
-    return _varint(len(data)) + data
-
-
-def _tagged(number: int, wire_type: int, data: bytes) -> bytes:
-    return _varint(number << 3 | wire_type) + data
-
-
 def _message(fields: _Message, value: Object) -> bytes:
     parts = []
     for name, field in fields.items():
@@ -62,33 +46,33 @@ def _message(fields: _Message, value: Object) -> bytes:
             continue
         given = value[name]
         for each in given if field.repeated else (given,):
-            parts.append(_tagged(field.number, field.wire_type, field.write(each)))
+            parts.append(tagged(field.number, field.wire_type, field.write(each)))
     extension = fields.get("x-")
     if extension is not None:
         for name in value:
             if name.startswith("x-"):
-                parts.append(_tagged(extension.number, 2, _sized(_named(name, _any(value[name])))))
+                parts.append(tagged(extension.number, 2, sized(_named(name, _any(value[name])))))
     return b"".join(parts)
 
 
 def _named(name: str, value: bytes) -> bytes:
     """A member of a map: the message's maps are lists of pairs."""
-    return _tagged(1, 2, _text(name)) + _tagged(2, 2, _sized(value))
+    return tagged(1, 2, _text(name)) + tagged(2, 2, sized(value))
 
 
 def _any(value: Any) -> bytes:
-    return _tagged(2, 2, _sized(orjson.dumps(value) + b"\n"))
+    return tagged(2, 2, sized(orjson.dumps(value) + b"\n"))
 
 
 # Writers
 
 
 def _text(value: str) -> bytes:
-    return _sized(value.encode())
+    return sized(value.encode())
 
 
 def _integer(value: int) -> bytes:
-    return _varint(int(value) & 0xFFFF_FFFF_FFFF_FFFF)
+    return varint(int(value) & 0xFFFF_FFFF_FFFF_FFFF)
 
 
 def _double(value: float) -> bytes:
@@ -97,13 +81,13 @@ def _double(value: float) -> bytes:
 
 def _below(fields: Callable[[], _Message]) -> _Writer:
     """A message in a message. A function gives its fields, since schemas hold schemas."""
-    return lambda value: _sized(_message(fields(), value))
+    return lambda value: sized(_message(fields(), value))
 
 
 def _map(fields: Callable[[], _Message], number: int = 1) -> _Writer:
     def write(value: Object) -> bytes:
         pairs = (_named(name, _message(fields(), each)) for name, each in value.items())
-        return _sized(b"".join(_tagged(number, 2, _sized(pair)) for pair in pairs))
+        return sized(b"".join(tagged(number, 2, sized(pair)) for pair in pairs))
 
     return write
 
@@ -114,7 +98,7 @@ def _choice(*path: int, of: _Writer) -> _Writer:
     def write(value: Any) -> bytes:
         data = of(value)
         for number in reversed(path):
-            data = _sized(_tagged(number, 2, data))
+            data = sized(tagged(number, 2, data))
         return data
 
     return write
@@ -122,17 +106,17 @@ def _choice(*path: int, of: _Writer) -> _Writer:
 
 def _additional(value: bool | Object) -> bytes:
     if isinstance(value, bool):
-        return _sized(_tagged(2, 0, _integer(value)))
+        return sized(tagged(2, 0, _integer(value)))
     return _choice(1, of=_below(lambda: _SCHEMA))(value)
 
 
 def _types(value: str | Sequence[str]) -> bytes:
-    return _sized(b"".join(_tagged(1, 2, _text(each)) for each in ([value] if isinstance(value, str) else value)))
+    return sized(b"".join(tagged(1, 2, _text(each)) for each in ([value] if isinstance(value, str) else value)))
 
 
 def _items(value: Object | Sequence[Object]) -> bytes:
     schemas = [value] if isinstance(value, dict) else value
-    return _sized(b"".join(_tagged(1, 2, _below(lambda: _SCHEMA)(each)) for each in schemas))
+    return sized(b"".join(tagged(1, 2, _below(lambda: _SCHEMA)(each)) for each in schemas))
 
 
 def _parameter(value: Object) -> bytes:
@@ -147,18 +131,18 @@ def _parameter(value: Object) -> bytes:
 
 
 def _security_requirement(value: Mapping[str, Sequence[str]]) -> bytes:
-    pairs = (_named(name, b"".join(_tagged(1, 2, _text(scope)) for scope in scopes)) for name, scopes in value.items())
-    return _sized(b"".join(_tagged(1, 2, _sized(pair)) for pair in pairs))
+    pairs = (_named(name, b"".join(tagged(1, 2, _text(scope)) for scope in scopes)) for name, scopes in value.items())
+    return sized(b"".join(tagged(1, 2, sized(pair)) for pair in pairs))
 
 
 def _api_keys(value: Mapping[str, Object]) -> bytes:
-    return _sized(b"".join(_tagged(1, 2, _sized(pair)) for pair in _api_key_pairs(value)))
+    return sized(b"".join(tagged(1, 2, sized(pair)) for pair in _api_key_pairs(value)))
 
 
 def _api_key_pairs(value: Mapping[str, Object]) -> Iterator[bytes]:
     for name, each in value.items():
         if each.get("type") == "apiKey":
-            yield _named(name, _tagged(2, 2, _sized(_message(_API_KEY, each))))
+            yield _named(name, tagged(2, 2, sized(_message(_API_KEY, each))))
 
 
 # Messages: JSON's names, and where they go
@@ -169,7 +153,7 @@ _SCHEMA: _Message = {
     "format": _Field(2, _text),
     "title": _Field(3, _text),
     "description": _Field(4, _text),
-    "default": _Field(5, lambda value: _sized(_any(value))),
+    "default": _Field(5, lambda value: sized(_any(value))),
     "multipleOf": _Field(6, _double, 1),
     "maximum": _Field(7, _double, 1),
     "exclusiveMaximum": _Field(8, _integer, 0),
@@ -184,7 +168,7 @@ _SCHEMA: _Message = {
     "maxProperties": _Field(17, _integer, 0),
     "minProperties": _Field(18, _integer, 0),
     "required": _Field(19, _text, repeated=True),
-    "enum": _Field(20, lambda value: _sized(_any(value)), repeated=True),
+    "enum": _Field(20, lambda value: sized(_any(value)), repeated=True),
     "additionalProperties": _Field(21, _additional),
     "type": _Field(22, _types),
     "items": _Field(23, _items),

@@ -44,10 +44,12 @@ def _runtime_config(_context: click.Context, _parameter: click.Parameter, value:
     return pairs
 
 
+def _lasting(flag: str, name: str, default: str, what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option(flag, name, type=DURATION, default=default, show_default=True, help=what)
+
+
 _OPTIONS = (
-    click.option(
-        "--event-ttl", "event_ttl_s", type=DURATION, default="1h0m0s", show_default=True, help="How long to keep Events."
-    ),
+    _lasting("--event-ttl", "event_ttl_s", "1h0m0s", "How long to keep Events."),
     click.option("--external-hostname", default="", help="How clients call us, in discovery; default: the advertised address."),
     click.option(
         "--min-request-timeout", default=1800, show_default=True,
@@ -60,22 +62,10 @@ _OPTIONS = (
         "--endpoint-reconciler-type", type=click.Choice(("lease", "master-count", "none")), default="lease", show_default=True,
         help="none: leave the endpoints of the Service kubernetes alone. The others: they are this server.",
     ),
-    click.option(
-        "--etcd-healthcheck-timeout", "etcd_healthcheck_timeout_s", type=DURATION, default="2s", show_default=True,
-        help="How long the check `etcd` waits for the store.",
-    ),
-    click.option(
-        "--etcd-readycheck-timeout", "etcd_readycheck_timeout_s", type=DURATION, default="2s", show_default=True,
-        help="How long the check `etcd-readiness` waits.",
-    ),
-    click.option(
-        "--livez-grace-period", "livez_grace_period_s", type=DURATION, default="0s", show_default=True,
-        help="For how long after the start /livez forgives what is not finished.",
-    ),
-    click.option(
-        "--shutdown-delay-duration", "shutdown_delay_duration_s", type=DURATION, default="0s", show_default=True,
-        help="For how long to serve on after SIGTERM, with /readyz failing.",
-    ),
+    _lasting("--etcd-healthcheck-timeout", "etcd_healthcheck_timeout_s", "2s", "How long the check `etcd` waits."),
+    _lasting("--etcd-readycheck-timeout", "etcd_readycheck_timeout_s", "2s", "How long `etcd-readiness` waits."),
+    _lasting("--livez-grace-period", "livez_grace_period_s", "0s", "For how long /livez forgives an unfinished start."),
+    _lasting("--shutdown-delay-duration", "shutdown_delay_duration_s", "0s", "How long to serve on after SIGTERM."),
     click.option(
         "--shutdown-send-retry-after", type=bool, default=False, is_flag=False, flag_value=True,
         help="Then answer new requests with 429 until those under way are finished.",

@@ -9,8 +9,7 @@ import gzip
 from collections.abc import Iterable, Mapping
 
 from pybernetes.apiserver.debugging.sampler import Frame, Stack
-
-_VARINT, _BYTES = 0, 2
+from pybernetes.machinery.protobuf_wire import LENGTH, VARINT, sized, tagged, varint
 
 
 def encoded(
@@ -43,30 +42,17 @@ def encoded(
     tail = [
         _number(10, int(duration_s * 1e9)), _message(11, _number(1, text(type_)), _number(2, text(unit))), _number(12, period),
     ]  # fmt: skip
-    table = [_field(6, value.encode("utf-8", "replace")) for value in strings]
+    table = [_message(6, value.encode("utf-8", "replace")) for value in strings]
     return gzip.compress(b"".join([*types, *samples, *places, *named, *table, *tail]), mtime=0)
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
 def _number(field: int, value: int) -> bytes:
-    return _varint(field << 3 | _VARINT) + _varint(value)
-
-
-def _field(field: int, value: bytes) -> bytes:
-    return _varint(field << 3 | _BYTES) + _varint(len(value)) + value
+    return tagged(field, VARINT, varint(value))
 
 
 def _message(field: int, *parts: bytes) -> bytes:
-    return _field(field, b"".join(parts))
+    return tagged(field, LENGTH, sized(b"".join(parts)))
 
 
 def _packed(field: int, values: Iterable[int]) -> bytes:
-    return _field(field, b"".join(map(_varint, values)))
+    return _message(field, *map(varint, values))

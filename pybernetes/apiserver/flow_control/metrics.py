@@ -17,6 +17,17 @@ if TYPE_CHECKING:
 _FLOW: Final = ("priority_level", "flow_schema")
 _LEVEL: Final = ("priority_level",)
 _NAME: Final = "apiserver_flowcontrol_"
+# name, field of `Counts`, what it is
+_GAUGES: Final = (
+    ("current_inqueue_requests", "waiting", "Requests that wait."),
+    ("current_inqueue_seats", "waiting_seats", "Seats that they want."),
+    ("current_executing_requests", "running", "Requests under way."),
+    ("current_executing_seats", "running_seats", "Seats that they have."),
+)
+_COUNTERS: Final = (
+    ("dispatched_requests", "dispatched", "Requests that were carried out."),
+    ("request_dispatch_no_accommodation", "not_accommodated", "Times that the next one did not fit."),
+)
 
 
 def families(gate: Gate) -> list[Metric]:
@@ -34,36 +45,22 @@ def _of_flows(counts: dict[tuple[str, str], Counts]) -> list[Metric]:
         (key, found.lengths.copy()) for key, found in counts.items() if any(found.lengths.buckets)
     ]
     widths: list[tuple[Labels, Histogram]] = [(key, _widths(found)) for key, found in counts.items()]
+    gauges = [
+        gauge(_NAME + name, documentation, _FLOW, {key: float(getattr(found, field)) for key, found in counts.items()})
+        for name, field, documentation in _GAUGES
+    ]
+    counters = [
+        counter(_NAME + name, documentation, _FLOW, {key: float(getattr(found, field)) for key, found in counts.items()})
+        for name, field, documentation in _COUNTERS
+    ]
     return [
+        *gauges,
+        *counters,
         counter(_NAME + "rejected_requests", "Requests that found no place.", (*_FLOW, "reason"), rejected),
-        counter(
-            _NAME + "dispatched_requests", "Requests that were carried out.", _FLOW,
-            {key: found.dispatched for key, found in counts.items()},
-        ),
-        gauge(
-            _NAME + "current_inqueue_requests", "Requests that wait.", _FLOW,
-            {key: found.waiting for key, found in counts.items()},
-        ),
-        gauge(
-            _NAME + "current_inqueue_seats", "Seats that they want.", _FLOW,
-            {key: found.waiting_seats for key, found in counts.items()},
-        ),
-        gauge(
-            _NAME + "current_executing_requests", "Requests under way.", _FLOW,
-            {key: found.running for key, found in counts.items()},
-        ),
-        gauge(
-            _NAME + "current_executing_seats", "Seats that they have.", _FLOW,
-            {key: found.running_seats for key, found in counts.items()},
-        ),
-        counter(
-            _NAME + "request_dispatch_no_accommodation", "Times that the next one did not fit.", _FLOW,
-            {key: found.not_accommodated for key, found in counts.items()},
-        ),
         histogram(_NAME + "request_wait_duration_seconds", "How long requests waited.", (*_FLOW, "execute"), waits),
         histogram(_NAME + "request_queue_length_after_enqueue", "Length of their queue.", _FLOW, lengths),
         histogram(_NAME + "work_estimated_seats", "Seats that requests take.", _FLOW, widths),
-    ]  # fmt: skip
+    ]
 
 
 def _widths(counts: Counts) -> Histogram:

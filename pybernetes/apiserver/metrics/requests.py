@@ -36,11 +36,11 @@ class _Series:
 
     __slots__ = ("buckets", "codes", "seconds", "sizes")
 
-    def __init__(self) -> None:
+    def __init__(self, *, sized: bool) -> None:
         self.codes: dict[int, int] = {}
         self.buckets = [0] * (len(SECONDS) + 1)
         self.seconds = 0.0
-        self.sizes: Histogram | None = None
+        self.sizes = Histogram(BYTES) if sized else None
 
     def durations(self) -> Histogram:
         made = Histogram(SECONDS)
@@ -54,54 +54,83 @@ class RequestMetrics:
     def __init__(self, known: Container[tuple[str, str, str]]) -> None:
         self._known = known
         self._series: dict[Labels, _Series] = {}
+        self._plain: dict[tuple[object, ...], _Series] = {}  # those of requests without parameters, found at a glance
         self._corrections: dict[Labels, Histogram] = {}  # of the SLI: what requests that waited took less
         self.long_running: dict[Labels, int] = {}
         self.deprecated: set[Labels] = set()  # group, version, resource, subresource
-        self._running = {True: 0, False: 0}  # by whether they only read
-        self._most = {True: 0, False: 0}
-        self._most_before = {True: 0, False: 0}  # in the second before
+        self._reading = self._writing = 0  # at the moment
+        self._most_reading = self._most_writing = 0  # in this second
+        self._at_once = {("readOnly",): 0, ("mutating",): 0}  # in the second before
 
     def begin(self, info: RequestInfo) -> bool:
         """A short request starts; give what this returns to `end`."""
         reads = info.verb in _READS
-        running = self._running[reads] = self._running[reads] + 1
-        if running > self._most[reads]:
-            self._most[reads] = running
+        if reads:
+            self._reading = running = self._reading + 1
+            if running > self._most_reading:
+                self._most_reading = running
+        else:
+            self._writing = running = self._writing + 1
+            if running > self._most_writing:
+                self._most_writing = running
         return reads
 
     def end(self, reads: bool) -> None:
-        self._running[reads] -= 1
+        if reads:
+            self._reading -= 1
+        else:
+            self._writing -= 1
 
     def tick(self) -> None:
         """A second is over."""
-        self._most_before, self._most = self._most, dict(self._running)
+        self._at_once = {("readOnly",): self._most_reading, ("mutating",): self._most_writing}
+        self._most_reading, self._most_writing = self._reading, self._writing
 
     def observe(
         self, request: Request, info: RequestInfo, query: Mapping[str, str], response: Response, seconds: float, waited_s: float
     ) -> None:
         """An answer begins. `waited_s` of `seconds` it waited for a place."""
+        series = self._series_of(request, info, query)
+        status = response.status
+        series.codes[status] = series.codes.get(status, 0) + 1
+        body, verb = response.body, info.verb
+        if verb == "watch" or info.subresource in deadlines.LONG_RUNNING_SUBRESOURCES:
+            self._follow(self._labels(request, info, query), response)
+            return
+        series.buckets[0 if seconds <= SECONDS[0] else bisect_left(SECONDS, seconds)] += 1
+        series.seconds += seconds
+        if waited_s:
+            self._correct(self._labels(request, info, query), seconds, waited_s)
+        sizes = series.sizes
+        if sizes is None:
+            return
+        if isinstance(body, bytes):
+            size = len(body)
+            sizes.buckets[0 if size <= BYTES[0] else bisect_left(BYTES, size)] += 1
+            sizes.total += size
+        else:
+            response.body = Followed(body, sizes.observe)
+
+    def _series_of(self, request: Request, info: RequestInfo, query: Mapping[str, str]) -> _Series:
+        verb = info.verb
+        if query or verb == "patch" or not info.is_resource:
+            return self._labelled(request, info, query)
+        # What the labels depend on, as it comes.
+        key = (verb, info.group, info.version, info.resource, info.subresource, not info.name, not info.namespace)
+        series = self._plain.get(key)
+        if series is None:
+            series = self._labelled(request, info, query)
+            if (info.group, info.version, info.resource) in self._known:
+                self._plain[key] = series
+        return series
+
+    def _labelled(self, request: Request, info: RequestInfo, query: Mapping[str, str]) -> _Series:
         labels = self._labels(request, info, query)
         series = self._series.get(labels)
         if series is None:
-            series = self._series[labels] = _Series()
-        status = response.status
-        series.codes[status] = series.codes.get(status, 0) + 1
-        body = response.body
-        if info.verb == "watch" or info.subresource in deadlines.LONG_RUNNING_SUBRESOURCES:
-            self._follow(labels, response)
-            return
-        series.buckets[bisect_left(SECONDS, seconds)] += 1
-        series.seconds += seconds
-        if waited_s:
-            self._correct(labels, seconds, waited_s)
-        if info.verb in ("get", "list") and info.is_resource:
-            sizes = series.sizes
-            if sizes is None:
-                sizes = series.sizes = Histogram(BYTES)
-            if isinstance(body, bytes):
-                sizes.observe(len(body))
-            else:
-                response.body = Followed(body, sizes.observe)
+            # As upstream: sizes of what is read.
+            series = self._series[labels] = _Series(sized=labels[4] in ("GET", "LIST") and bool(labels[2]))
+        return series
 
     def _labels(self, request: Request, info: RequestInfo, query: Mapping[str, str]) -> Labels:
         verb = info.verb
@@ -152,8 +181,11 @@ class RequestMetrics:
         totals = {(*labels, str(code)): n for labels, series in self._series.items() for code, n in series.codes.items()}
         durations = {labels: series.durations() for labels, series in self._series.items() if any(series.buckets)}
         slis = {labels: _sum(found, self._corrections.get(labels)) for labels, found in durations.items()}
-        sizes = [(labels, series.sizes.copy()) for labels, series in self._series.items() if series.sizes is not None]
-        at_once = {("readOnly" if reads else "mutating",): most for reads, most in self._most_before.items()}
+        sizes = [
+            (labels, series.sizes.copy())
+            for labels, series in self._series.items()
+            if series.sizes and any(series.sizes.buckets)
+        ]
         without_dry_run = (*_NAMES[:6], "component")
         return [
             counter("apiserver_request", "Requests by verb, resource and code.", (*_NAMES, "code"), totals),
@@ -167,7 +199,7 @@ class RequestMetrics:
                 "apiserver_longrunning_requests", "Watches, logs and the like under way.", without_dry_run,
                 {(*labels[:6], labels[7]): count for labels, count in self.long_running.items()},
             ),
-            gauge("apiserver_current_inflight_requests", "Most at once in the last second.", ("request_kind",), at_once),
+            gauge("apiserver_current_inflight_requests", "Most at once in the last second.", ("request_kind",), self._at_once),
             gauge(
                 "apiserver_requested_deprecated_apis", "Deprecated resources that were asked for.",
                 ("group", "version", "resource", "subresource", "removed_release"), dict.fromkeys(self.deprecated, 1),
