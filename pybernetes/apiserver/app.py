@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pybernetes.apiserver import cors
+from pybernetes.apiserver import cors, strict_transport
 from pybernetes.apiserver.aggregation import front_proxy
 from pybernetes.apiserver.aggregation.front_proxy import FrontProxy
 from pybernetes.apiserver.audit import policy
@@ -57,6 +57,7 @@ async def run(options: Options) -> None:
             wanted = replace(wanted, checks=encryption.checks, registries=(encryption.metrics.registry,))
         api = ApiServer(store, clock=clock, entropy=entropy, config=wanted)
         handle = cors.allowing(options.cors_allowed_origins, api.handle)
+        handle = strict_transport.announcing(options.strict_transport_security_directives, handle)
         streams_max = options.http2_max_streams_per_connection or STREAMS_MAX
         http = Server(handle, clock=clock, body_limit=options.max_request_bytes, streams_max=streams_max)
         api.metric_sources.append(lambda: handshake_families(http))
@@ -72,7 +73,10 @@ async def run(options: Options) -> None:
         try:
             await asyncio.wait([running])  # cancelled, it lets the server go on: requests under way need it
         finally:
-            how = Shutdown(options.shutdown_delay_duration_s, options.shutdown_send_retry_after, options.shutdown_grace_s)
+            how = Shutdown(
+                options.shutdown_delay_duration_s, options.shutdown_send_retry_after,
+                options.shutdown_watch_termination_grace_period_s, options.shutdown_grace_s,
+            )  # fmt: skip
             try:
                 await shut_down(api, http, how, clock)
             finally:
@@ -146,6 +150,7 @@ def config(options: Options, files: Files, address: str, clock: Clock | None = N
         ),
         storage_files=None if options.etcd_servers else Path(options.data_dir),
         flags=flags_of(options),
+        disabled_metrics=frozenset(options.disabled_metrics),
         profiling=options.profiling,
         enable_logs_handler=options.enable_logs_handler,
         goaway_chance=options.goaway_chance,

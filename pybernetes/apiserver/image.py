@@ -278,6 +278,10 @@ class Table:
     def watcher_count(self) -> int:
         return sum(len(watchers) for watchers in self._watchers.values())
 
+    @property
+    def watchers(self) -> list[Watcher]:
+        return [watcher for watchers in self._watchers.values() for watcher in watchers]
+
 
 def _field_of(entry: Entry, read: FieldReader) -> str | None:
     try:
@@ -332,6 +336,11 @@ class Image:
             table = self._tables[prefix] = Table(prefix)
             table.window_start = self.revision
         return table
+
+    @property
+    def watchers(self) -> list[Watcher]:
+        """All that watch at the moment."""
+        return [watcher for table in self._tables.values() for watcher in table.watchers]
 
     def drop(self, prefix: str) -> None:
         """Forget a table; its watchers end."""

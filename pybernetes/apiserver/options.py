@@ -104,6 +104,9 @@ class Options:
     livez_grace_period_s: float = 0.0
     shutdown_delay_duration_s: float = 0.0
     shutdown_send_retry_after: bool = False
+    shutdown_watch_termination_grace_period_s: float = 0.0
+    strict_transport_security_directives: tuple[str, ...] = ()
+    disabled_metrics: tuple[str, ...] = ()
     shutdown_grace_s: float = 10.0  # no flag: for requests under way
     cluster_addons: bool = True
 

@@ -22,6 +22,7 @@ from pybernetes.apiserver.admission.policies.plugins import Policies
 from pybernetes.apiserver.admission.versions import KindVersions
 from pybernetes.apiserver.admission.webhooks.calls import Caller
 from pybernetes.apiserver.admission.webhooks.client import WebhookClient
+from pybernetes.apiserver.admission.webhooks.metrics import WebhookMetrics
 from pybernetes.apiserver.aggregation.aggregator import Aggregator
 from pybernetes.apiserver.aggregation.front_proxy import FrontProxy
 from pybernetes.apiserver.aggregation.service_resolver import ServiceResolver
@@ -117,6 +118,7 @@ class Config:
     front_proxy: FrontProxy = field(default_factory=FrontProxy)  # how extension servers know us
     storage_files: Path | None = None  # the directory of the embedded store
     flags: Mapping[str, str] = field(default_factory=dict)  # how the server was started, for /flagz
+    disabled_metrics: frozenset[str] = frozenset()
     profiling: bool = True
     enable_logs_handler: bool = False
     external_hostname: str = ""  # how clients call the server, in discovery; default: the advertised address
@@ -158,9 +160,10 @@ class ApiServer:
         )
         versions = self._versions = KindVersions(self.kinds)
         self._policy_metrics = PoliciesMetrics()
+        self._webhook_metrics = WebhookMetrics(clock)
         admission = MeasuredChain(chain.build(
             self.reader, self.writer, authorizer=self._authorizer, clock=clock, entropy=entropy,
-            webhooks=Caller(self._webhooks, versions, entropy, self._authorizer),
+            webhooks=Caller(self._webhooks, versions, entropy, self._authorizer, self._webhook_metrics),
             policies=Policies(versions, self._policy_metrics),
             enable=config.enable_admission_plugins, disable=config.disable_admission_plugins,
         ).plugins, clock)  # fmt: skip
@@ -209,7 +212,7 @@ class ApiServer:
             build.families, self.metrics.families, admission.families, lambda: store.families(self.kinds),
             lambda: stored_families(self.kinds.values(), self.config.storage_files), lambda: watches.families(self.kinds),
             self._authenticator.metrics.families, self._authorizer.metrics.families, self._conversions.metrics.families,
-            self._policy_metrics.families,
+            self._policy_metrics.families, self._webhook_metrics.families,
         ]  # fmt: skip
         gate, auditor = self._gate, self._auditor
         if gate is not None:
@@ -226,10 +229,11 @@ class ApiServer:
         return Gate(seats, self._clock, self._stored, wait_s=config.request_timeout_s / 4)
 
     async def _serve_metrics(self, _request: Request) -> Response:
-        return await page([family for source in self.metric_sources for family in source()], self.config.registries)
+        families = [family for source in self.metric_sources for family in source()]
+        return await page(families, self.config.registries, self.config.disabled_metrics)
 
     async def _serve_slis(self, _request: Request) -> Response:
-        return await page(self._health.families(), process=False)
+        return await page(self._health.families(), (), self.config.disabled_metrics, process=False)
 
     def _stored(self, info: RequestInfo) -> tuple[int, int] | None:
         """How many objects of a resource are stored here, and the bytes of one."""
@@ -349,6 +353,7 @@ class ApiServer:
                 self._deadlines.end(running)
                 self.metrics.end(reads)
         if record is not None:
+            record.took(self._clock.monotonic() - started, running.waited_s if running is not None else 0.0)
             record.finish(response)
         if running is not None and indenting.wanted(request):
             indenting.indent(response)

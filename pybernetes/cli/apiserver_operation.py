@@ -23,9 +23,14 @@ def _must(_context: click.Context, _parameter: click.Parameter, value: bool) -> 
     return value
 
 
-def _gates(_context: click.Context, _parameter: click.Parameter, value: Sequence[str]) -> tuple[str, ...]:
+def _texts(_context: click.Context, _parameter: click.Parameter, value: Sequence[str]) -> tuple[str, ...]:
+    """Of a flag that may be repeated, with commas between."""
+    return tuple(part.strip() for text in value for part in text.split(",") if part.strip())
+
+
+def _gates(context: click.Context, parameter: click.Parameter, value: Sequence[str]) -> tuple[str, ...]:
     """`Name=true` pairs, with commas between."""
-    pairs = tuple(pair.strip() for text in value for pair in text.split(",") if pair.strip())
+    pairs = _texts(context, parameter, value)
     for pair in pairs:
         name, _, switch = pair.partition("=")
         if switch.lower() not in ("true", "false", "1", "0", "t", "f"):
@@ -33,8 +38,8 @@ def _gates(_context: click.Context, _parameter: click.Parameter, value: Sequence
     return pairs
 
 
-def _runtime_config(_context: click.Context, _parameter: click.Parameter, value: Sequence[str]) -> tuple[str, ...]:
-    pairs = tuple(pair.strip() for text in value for pair in text.split(",") if pair.strip())
+def _runtime_config(context: click.Context, parameter: click.Parameter, value: Sequence[str]) -> tuple[str, ...]:
+    pairs = _texts(context, parameter, value)
     for pair in pairs:
         key, _, switch = pair.partition("=")
         if not re.fullmatch(r"[a-z0-9.-]+(/[a-z0-9]+){0,2}", key) or switch.lower() not in ("", "true", "false"):
@@ -70,6 +75,15 @@ _OPTIONS = (
         "--shutdown-send-retry-after", type=bool, default=False, is_flag=False, flag_value=True,
         help="Then answer new requests with 429 until those under way are finished.",
     ),
+    _lasting(
+        "--shutdown-watch-termination-grace-period", "shutdown_watch_termination_grace_period_s", "0s",
+        "How long watches may take to end, one after the other.",
+    ),
+    click.option(
+        "--strict-transport-security-directives", multiple=True, callback=_texts,
+        help="Directives of the Strict-Transport-Security header: max-age=N, includeSubDomains, preload.",
+    ),
+    click.option("--disabled-metrics", multiple=True, callback=_texts, help="Metrics not to show."),
     click.option(
         "--profiling", type=bool, default=True, is_flag=False, flag_value=True, show_default=True, help="Serve /debug/pprof/."
     ),

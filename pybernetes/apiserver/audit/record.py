@@ -24,6 +24,7 @@ from pybernetes.apiserver.audit.policy import (
     Verdict,
 )
 from pybernetes.apiserver.followed import Followed
+from pybernetes.machinery import go_duration
 from pybernetes.machinery.clock import Clock, rfc3339_micro
 from pybernetes.machinery.entropy import Entropy
 from pybernetes.machinery.errors import StatusError
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 Write = Callable[[Object], None]
 
 ID_LIMIT: Final = 64  # of an Audit-ID that a client gives
+SLOW_S: Final = 0.5
+_LATENCY: Final = "apiserver.latency.k8s.io/"
 _WRITES: Final = frozenset(("create", "update", "patch", "delete", "deletecollection"))
 
 
@@ -104,6 +107,13 @@ class Record:
             return
         self.annotations["authorization.k8s.io/decision"] = "allow" if allowed else "forbid"
         self.annotations["authorization.k8s.io/reason"] = reason
+
+    def took(self, seconds: float, waited_s: float) -> None:
+        """Say of slow requests how long they took, and waited for a place."""
+        if seconds > SLOW_S:
+            self.annotations[_LATENCY + "total"] = go_duration.text_of(int(seconds * 1e9))
+            if waited_s:
+                self.annotations[_LATENCY + "apf-queue-wait"] = go_duration.text_of(int(waited_s * 1e9))
 
     def finish(self, response: Response) -> None:
         """Log what was answered; where that is a stream, when it ends."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
 from pybernetes.machinery.http.health import METRICS_CONTENT_TYPE
@@ -13,8 +13,15 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Metric
 
 
-async def page(families: Sequence[Metric], registries: Sequence[CollectorRegistry] = (), *, process: bool = True) -> Response:
-    """`registries` are written besides, and with `process` what the operating system knows of us."""
+async def page(
+    families: Sequence[Metric],
+    registries: Sequence[CollectorRegistry] = (),
+    disabled: Container[str] = frozenset(),
+    *,
+    process: bool = True,
+) -> Response:
+    """With what `registries` have and, with `process`, what the operating system knows of us; without the `disabled` ones."""
+    families = [one for one in families if one.name not in disabled and f"{one.name}_total" not in disabled]
     body = await asyncio.to_thread(_render, families, registries, process=process)
     return Response(200, {"Content-Type": METRICS_CONTENT_TYPE}, body)
 

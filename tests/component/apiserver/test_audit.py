@@ -86,3 +86,16 @@ async def test_what_the_policy_does_not_name_is_not_recorded(server: Any, audit:
     events = audit({"level": "None"})
     await server.ask("GET", MAPS)
     assert events == []
+
+
+async def test_slow_requests_say_how_long_they_took(server: Any, audit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = audit({"level": "Metadata"}, omitStages=["RequestReceived"])
+    await server.send("GET", MAPS)
+    monkeypatch.setattr("pybernetes.apiserver.audit.record.SLOW_S", 0.0)
+    monkeypatch.setattr(server.api._door, "enter_at_once", lambda seat: False)
+    await server.send("GET", MAPS)
+    fast, slow = (event["annotations"] for event in events)
+    assert not any(name.startswith("apiserver.latency.k8s.io/") for name in fast)
+    assert slow["apiserver.latency.k8s.io/total"].endswith("s") and slow["apiserver.latency.k8s.io/apf-queue-wait"].endswith(
+        "s"
+    )

@@ -13,13 +13,21 @@ from pathlib import Path
 
 import pytest
 
+from pybernetes.apiserver.authorization import Options as AuthorizationOptions
+from pybernetes.apiserver.authorization import of_modes
+from pybernetes.apiserver.server import ApiServer, Config
+from pybernetes.apiserver.shutdown import Shutdown, shut_down
 from pybernetes.client.http import HttpTransport
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import ConnectionFailed
 from pybernetes.machinery import errors
+from pybernetes.machinery.clock import SystemClock
+from pybernetes.machinery.entropy import SystemEntropy
 from pybernetes.machinery.http.messages import Request, Response
+from pybernetes.machinery.http.server import Server
 from pybernetes.machinery.meta import Object
 from pybernetes.machinery.resources import CONFIG_MAPS
+from pybernetes.store.embedded import EmbeddedStore, MemoryLog
 
 TOKEN = "shutdown-admin"
 PYB = "import sys; from pybernetes.cli.main import main; sys.exit(main())"
@@ -190,6 +198,34 @@ async def test_the_server_goes_on_serving_during_the_delay_with_readyz_failing(c
     assert (await cluster.ask("/api/v1/namespaces/default/configmaps")).status == 200
     assert process.returncode is None
     assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+async def test_watches_end_one_after_the_other() -> None:
+    clock, entropy = SystemClock(), SystemEntropy()
+    store = await EmbeddedStore.open(MemoryLog(), clock=clock, entropy=entropy)
+    config = Config(authorization=AuthorizationOptions(of_modes(("AlwaysAllow",))))
+    api = ApiServer(store, clock=clock, entropy=entropy, config=config)
+    running = asyncio.create_task(api.run())
+    await api.wait_ready()
+    ended: list[float] = []
+
+    async def watch() -> None:
+        response = await api.handle(Request("GET", "/api/v1/configmaps", "watch=1&resourceVersion=1"))
+        assert not isinstance(response.body, bytes)
+        async for _ in response.body:
+            pass
+        ended.append(clock.monotonic())
+
+    watches = [asyncio.create_task(watch()) for _ in range(40)]
+    await asyncio.sleep(0.1)
+    server = Server(api.handle, clock=clock)
+    await shut_down(api, server, Shutdown(watch_termination_grace_s=0.4), clock)
+    await asyncio.wait_for(asyncio.gather(*watches), 5)
+    assert ended[-1] - ended[0] >= 0.25
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await api.close()
+    await store.close()
 
 
 async def whole(response: Response) -> bytes:

@@ -14,6 +14,7 @@ from pybernetes.apiserver.admission.webhooks.client import CallFailed, WebhookCl
 from pybernetes.apiserver.admission.webhooks.conditions import compiled
 from pybernetes.apiserver.admission.webhooks.hooks import Hook
 from pybernetes.apiserver.admission.webhooks.matching import Invocation, match
+from pybernetes.apiserver.admission.webhooks.metrics import WebhookMetrics
 from pybernetes.apiserver.admission.webhooks.review import Answer, InvalidReview
 from pybernetes.apiserver.authorization.interface import Authorizer
 from pybernetes.apiserver.registry.strategy import Reader
@@ -34,6 +35,7 @@ class Caller:
     versions: Versions
     entropy: Entropy
     authorizer: Authorizer  # for match conditions
+    metrics: WebhookMetrics
 
     async def invocation(self, hook: Hook, request: AdmissionRequest, reader: Reader) -> Invocation | None:
         """How the hook is to be called; None if the request does not concern it.
@@ -66,6 +68,18 @@ class Caller:
 
         Raises `HookFailed`, or the `StatusError` of a hook that does not allow it (or cannot be asked on a dry run).
         """
+        began, rejected = self.metrics.monotonic(), True
+        try:
+            answer = await self._ask(request, invocation, obj, old, mutating=mutating)
+            rejected = False
+        finally:
+            operation = request.operation.value
+            self.metrics.observe(invocation.hook.name, operation, began, rejected=rejected, mutating=mutating)
+        return answer
+
+    async def _ask(
+        self, request: AdmissionRequest, invocation: Invocation, obj: Object | None, old: Object | None, *, mutating: bool
+    ) -> Answer:
         hook = invocation.hook
         if request.dry_run and hook.side_effects not in review.SAFE_ON_DRY_RUN:
             raise review.dry_run_unsupported(hook.name)

@@ -44,6 +44,16 @@ async def test_a_mutating_hook_changes_what_is_stored(server: Any, hooks: Any, c
     assert (await server.ask("GET", f"{MAPS}/c"))["metadata"]["labels"] == {"hooked": "yes"}
 
 
+async def test_hooks_are_measured(server: Any, hooks: Any, configure: Any) -> None:
+    hooks.answers["/label"] = labelled("hooked")
+    hook = hooks.webhook("/label")
+    await configure("Mutating", hook)
+    await server.ask("POST", MAPS, config_map())
+    metrics = (await server.send("GET", "/metrics")).body.decode()
+    labels = f'name="{hook["name"]}",operation="CREATE",rejected="false",type="admit"'
+    assert f"apiserver_admission_webhook_admission_duration_seconds_count{{{labels}}} 1.0" in metrics
+
+
 async def test_a_hook_is_told_what_it_must_know(server: Any, hooks: Any, configure: Any) -> None:
     hooks.answers["/look"] = lambda _: ALLOW
     await configure("Validating", hooks.webhook("/look"))
