@@ -2,7 +2,8 @@
 
     python tools/generate_protobuf.py REFERENCE_DIRECTORY
 
-Lists are left out (no client sends one), types of the same package are named relatively.
+Lists are left out (no client sends one, and the server writes them item by item) but for those of metadata alone. Types of the
+same package are named relatively.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def main() -> None:
     facts = {
         name: " ".join(f"{number}:{field}:{type_}" for field, (number, type_) in fields.items())
         for name, fields in messages.items()
-        if not ("items" in fields and "metadata" in fields)
+        if not {"items", "metadata"} <= fields.keys() or name.endswith(".PartialObjectMetadataList")
     }
     TARGET.write_text(json.dumps(facts, separators=(",", ":"), sort_keys=True) + "\n")
     print(f"{TARGET}: {len(facts)} messages, {TARGET.stat().st_size} bytes")

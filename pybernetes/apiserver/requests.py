@@ -5,6 +5,7 @@ Source: API concepts ("Standard API terminology", "Resource URIs", "Alternate re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,7 @@ from pybernetes.machinery.http.messages import Request
 
 NO_QUERY: Mapping[str, str] = MappingProxyType({})
 
+_INTEGER = re.compile(r"[+-]?[0-9]+")
 _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 # What may follow /namespaces/<name>/ and belongs to the namespace itself.
 _NAMESPACE_SUBRESOURCES = frozenset(("status", "finalize"))
@@ -51,10 +53,12 @@ def integer(query: Mapping[str, str], name: str) -> int | None:
     text = query.get(name, "")
     if not text:
         return None
-    try:
-        return int(text)
-    except ValueError:
-        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+    if not _INTEGER.fullmatch(text):
+        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    # The length first: there are texts of digits that take a while to become a number.
+    if len(text) > len("-9223372036854775808") or not -(2**63) <= (number := int(text)) < 2**63:
+        raise BadRequest(f'strconv.ParseInt: parsing "{text}": value out of range')
+    return number
 
 
 def parse_target(request: Request, query: Mapping[str, str]) -> RequestInfo:

@@ -52,7 +52,7 @@ def qos_class(pod: Object) -> str:
     if spec.get("resources"):
         holders: Iterable[Object] = [spec]
     else:
-        holders = [*spec.get("initContainers", ()), *spec["containers"]]
+        holders = [*spec.get("initContainers", ()), *spec.get("containers", ())]
     anything = False
     guaranteed = True
     for holder in holders:

@@ -6,6 +6,7 @@ Source: API concepts, "Field validation", "Patching"; KEP-2885.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import orjson
 
@@ -100,31 +101,35 @@ def patcher(call: Call, kind: Kind) -> Callable[[Object], Object]:
         )
     ownership.check_patch_options(call, applies=False)
     validation = field_validation(call, "PatchOptions")
+    shown: Object | None = None
+    alter: Callable[[Object], object]
+    if content_type == JSON_PATCH:
+        alter = partial(json_patch.apply, operations=json_patch.parse(call.request.body))
+    else:
+        patch = _read_patch(call)
+        if content_type == MERGE_PATCH:
+            alter = partial(merge.apply, patch=patch)
+        else:
+            alter = partial(strategic.apply, kind.schema, patch=patch)
+            shown = patch
+
+    def change(current: Object) -> Object:
+        new = alter(current)
+        if not isinstance(new, dict):
+            raise Invalid(f'{kind.resource.kind} "" is invalid: patch: the result is not an object')
+        return _conformed(call, kind, new, current, validation, shown)
+
+    return change
+
+
+def _read_patch(call: Call) -> Object:
     try:
         patch = codec.load_json(call.request.body)
     except ValueError as error:
         raise BadRequest(f"error decoding patch: {error}") from error
-    if content_type == JSON_PATCH:
-        if not isinstance(patch, list):
-            raise BadRequest("error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp")
-    elif not isinstance(patch, dict):
+    if not isinstance(patch, dict):
         raise BadRequest(f"error decoding patch: json: cannot unmarshal {_go_kind(patch)} into Go value of type {_GO_MAP}")
-
-    def change(current: Object) -> Object:
-        if content_type == JSON_PATCH:
-            assert isinstance(patch, list)
-            new = json_patch.apply(current, patch)
-        else:
-            assert isinstance(patch, dict)
-            if content_type == MERGE_PATCH:
-                new = merge.apply(current, patch)
-            else:
-                new = strategic.apply(kind.schema, current, patch)
-        if not isinstance(new, dict):
-            raise Invalid(f'{kind.resource.kind} "" is invalid: patch: the result is not an object')
-        return _conformed(call, kind, new, current, validation, shown=patch if content_type == STRATEGIC_PATCH else None)
-
-    return change
+    return patch
 
 
 def _conformed(call: Call, kind: Kind, new: Object, current: Object, validation: str, shown: Object | None) -> Object:

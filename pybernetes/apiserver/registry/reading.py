@@ -29,6 +29,7 @@ from pybernetes.store.interface import Compacted, Entry, FutureRevision, Revisio
 CHUNK_ITEMS = 200  # items encoded between two turns of the loop
 SELECTED_ITEMS = 1000  # and looked at by selectors
 TOO_NEW_WAIT_S = 3.0  # how long a read waits for a revision that is to come
+WATCH_TIMEOUT_MOST_S = 10 * 365 * 86400  # more is no time for a timer
 WATCH_TIMEOUT_S = 1800.0  # up to twice that, so that the watches of one restart do not end together
 
 OLD_CONTINUE = (
@@ -186,7 +187,7 @@ async def find(call: Call, wanted: Selection, image: Image) -> _Found:
 
 async def _find(call: Call, wanted: Selection, image: Image) -> _Found:
     query = call.query
-    limit = integer(query, "limit") or 0
+    limit = max(integer(query, "limit") or 0, 0)  # a negative one is none, as upstream
     token = query.get("continue", "")
     version = query.get("resourceVersion", "")
     match = query.get("resourceVersionMatch", "")
@@ -284,17 +285,14 @@ def _decode_continue(token: str) -> tuple[int, str]:
 def _revision(text: str) -> int:
     if not text:
         return 0
-    try:
-        number = int(text)
-        if number < 0:
-            raise ValueError
-    except ValueError:
-        detail = f'strconv.ParseUint: parsing "{text}": invalid syntax'
+    is_number = text.isascii() and text.isdigit()
+    if not is_number or len(text) > 20 or int(text) >= 2**64:
+        detail = f'strconv.ParseUint: parsing "{text}": {"value out of range" if is_number else "invalid syntax"}'
         raise Invalid(
             f' "" is invalid: resourceVersion: Invalid value: "{text}": {detail}',
             causes=[Cause("FieldValueInvalid", f'Invalid value: "{text}": {detail}', "resourceVersion")],
-        ) from None
-    return number
+        )
+    return int(text)
 
 
 async def not_older_than(image: Image, revision: int) -> None:
@@ -387,7 +385,8 @@ async def watch(call: Call, kind: Kind, image: Image, least_s: float = WATCH_TIM
         await not_older_than(image, revision)
     elif version != "0":
         await image.current()
-    timeout_s = integer(query, "timeoutSeconds") or least_s * (1 + call.entropy.random())
+    asked_s = integer(query, "timeoutSeconds")
+    timeout_s = min(asked_s, WATCH_TIMEOUT_MOST_S) if asked_s else least_s * (1 + call.entropy.random())
     in_protobuf = call.format.media == PROTOBUF
     response = rendering.respond(200, b"", call.warnings, STREAM_OF_PROTOBUF if in_protobuf else JSON)
     # From here to the end nothing may wait: the replay, the initial state and the live events must join without a gap.

@@ -156,3 +156,25 @@ async def test_events_end_with_their_lease(server: Any) -> None:
     event = {"metadata": {"name": "e"}, "involvedObject": {"kind": "Pod", "namespace": "default"}, "reason": "Because"}
     assert (await server.send("POST", "/api/v1/namespaces/default/events", event)).status == 201
     assert server.api.image.table("/registry/events/").entries["/registry/events/default/e"].lease
+
+
+async def test_a_negative_limit_is_none(server: Any) -> None:
+    await server.ask("POST", MAPS, {"metadata": {"name": "a"}})
+    assert [item["metadata"]["name"] for item in (await server.ask("GET", f"{MAPS}?limit=-1"))["items"]] == ["a"]
+
+
+async def test_a_pod_without_containers_is_told_what_it_lacks(server: Any) -> None:
+    answer = await server.ask("POST", "/api/v1/namespaces/default/pods", {"metadata": {"name": "a"}, "spec": {}})
+    assert answer["code"] == 422
+    assert "spec.containers: Required value" in answer["message"]
+
+
+async def test_what_is_no_binding_is_refused_by_its_type(server: Any) -> None:
+    answer = await server.ask("POST", "/api/v1/namespaces/default/bindings", {"metadata": True, "target": {"name": "n"}})
+    assert (answer["code"], answer["reason"]) == (400, "BadRequest")
+
+
+async def test_json_patches_of_things_that_are_no_operations_are_refused(server: Any) -> None:
+    await server.ask("POST", MAPS, {"metadata": {"name": "a"}})
+    answer = await server.ask("PATCH", f"{MAPS}/a", [None], content_type="application/json-patch+json")
+    assert (answer["code"], answer["reason"]) == (400, "BadRequest")

@@ -105,6 +105,17 @@ async def test_errors_are_statuses_in_protobuf(server: Any) -> None:
     assert decoded(deleted)["code"] == 404
 
 
+async def test_the_metadata_of_a_list_come_alone_where_they_are_asked_for(server: Any) -> None:
+    # What metadata informers (of garbage collectors and quota controllers) ask for first.
+    await server.ask("POST", MAPS, {"metadata": {"name": "a", "labels": {"b": "c"}}, "data": {"n": "1"}})
+    accept = f"{MEDIA};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+    response = await server.send("GET", MAPS, accept=accept)
+    in_json = await server.ask("GET", MAPS, accept="application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1")
+    found = decoded(response)
+    assert (found["kind"], found["metadata"]) == ("PartialObjectMetadataList", in_json["metadata"])
+    assert [item["metadata"] for item in found["items"]] == [item["metadata"] for item in in_json["items"]]
+
+
 @pytest.mark.parametrize("suffix", ["", "?watch=1"])
 async def test_metadata_alone_comes_in_protobuf_too(server: Any, suffix: str) -> None:
     """What the garbage collector's informers ask for."""

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pybernetes.apiserver.attributes import RequestInfo
-from pybernetes.apiserver.requests import DEFAULT_FORMAT, Format, negotiate, parse_query, parse_target, remaining_path
-from pybernetes.machinery.errors import NotAcceptable
+from pybernetes.apiserver.requests import DEFAULT_FORMAT, Format, integer, negotiate, parse_query, parse_target, remaining_path
+from pybernetes.machinery.errors import BadRequest, NotAcceptable
 from pybernetes.machinery.http.messages import Request
 
 
@@ -91,3 +91,20 @@ def test_what_has_no_message_is_not_offered_in_protobuf_but_its_metadata_is() ->
 def test_what_we_have_not_is_not_acceptable() -> None:
     with pytest.raises(NotAcceptable):
         negotiate("application/xml")
+
+
+@pytest.mark.parametrize(("text", "wanted"), [("", None), ("7", 7), ("-1", -1), ("+2", 2), ("9223372036854775807", 2**63 - 1)])
+def test_integers_are_read_as_go_reads_them(text: str, wanted: int | None) -> None:
+    assert integer({"limit": text}, "limit") == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("1_0", "invalid syntax"), (" 1", "invalid syntax"), ("１", "invalid syntax"), ("1e3", "invalid syntax"),
+        ("9223372036854775808", "value out of range"), ("9" * 5000, "value out of range"),
+    ],
+)  # fmt: skip
+def test_what_only_looks_like_an_integer_is_refused(text: str, why: str) -> None:
+    with pytest.raises(BadRequest, match=why):
+        integer({"limit": text}, "limit")
