@@ -94,4 +94,5 @@ class KindVersions:
     async def served(self, obj: Object, resource: Resource) -> Object:
         kind = self._kinds[resource]
         source = kind.versions.get(obj["apiVersion"], kind)
-        return obj if source is kind else await self.convert(obj, source.resource, resource)
+        # Objects may be stored in a version that is not served.
+        return obj if source is kind else await with_conversions(lambda: source.convert(obj, kind))
