@@ -10,7 +10,7 @@ from pybernetes.machinery.meta import GroupVersionKind, Object, Resource
 
 
 async def seen_as(obj: Object | None, request: AdmissionRequest, match: Match, versions: Versions) -> Object | None:
-    """The object in the version and kind that was asked for. Raises `InternalError` where that fails."""
+    """The object in the version and kind that was asked for. Raises `ConversionFailed`."""
     if obj is None:
         return None
     own = versions.kind_of(request.resource, request.subresource)

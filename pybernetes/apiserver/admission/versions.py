@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from pybernetes.apiserver.registry.conversion import ConversionFailed, with_conversions
+from pybernetes.apiserver.registry.conversion import with_conversions
 from pybernetes.apiserver.registry.kinds import Kind
-from pybernetes.machinery.errors import Cause, InternalError
 from pybernetes.machinery.meta import GroupVersionKind, Object, Resource
 from pybernetes.machinery.resources import SUBRESOURCES
 from pybernetes.machinery.schema.shapes import Shape, shape_of
@@ -25,7 +24,7 @@ class Versions(Protocol):
         ...
 
     async def convert(self, obj: Object, source: Resource, target: Resource) -> Object:
-        """The object of one resource as the other serves it; a new one. Raises `InternalError`."""
+        """The object of one resource as the other serves it; a new one. Raises `ConversionFailed`."""
         ...
 
     def settle(self, obj: Object, resource: Resource, subresource: str) -> Sequence[str]:
@@ -68,10 +67,7 @@ class KindVersions:
         return below.gvk if below is not None else resource.gvk
 
     async def convert(self, obj: Object, source: Resource, target: Resource) -> Object:
-        try:
-            made = await with_conversions(lambda: self._kinds[source].convert(obj, self._kinds[target]))
-        except ConversionFailed as error:
-            raise InternalError(f"Internal error occurred: {error}", causes=[Cause("", str(error))]) from error
+        made = await with_conversions(lambda: self._kinds[source].convert(obj, self._kinds[target]))
         return {**made, "apiVersion": target.api_version}
 
     def settle(self, obj: Object, resource: Resource, subresource: str) -> Sequence[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pybernetes.apiserver.admission.conditions import ConditionsFailed, hold
+from pybernetes.apiserver.admission.described import seen_as
 from pybernetes.apiserver.admission.interface import AdmissionRequest
 from pybernetes.apiserver.admission.matching import Match
 from pybernetes.apiserver.admission.refusals import refusal
@@ -17,6 +18,7 @@ from pybernetes.apiserver.admission.webhooks.matching import Invocation, match
 from pybernetes.apiserver.admission.webhooks.metrics import WebhookMetrics
 from pybernetes.apiserver.admission.webhooks.review import Answer, InvalidReview
 from pybernetes.apiserver.authorization.interface import Authorizer
+from pybernetes.apiserver.registry.conversion import ConversionFailed
 from pybernetes.apiserver.registry.strategy import Reader
 from pybernetes.machinery.entropy import Entropy
 from pybernetes.machinery.log import logger
@@ -47,12 +49,25 @@ class Caller:
             return found
         return found if await self._conditions_hold(hook, request, found.match) else None
 
+    async def seen(self, request: AdmissionRequest, invocation: Invocation) -> tuple[Object | None, Object | None]:
+        """The object and the old one as the hook sees them. Raises `InternalError` if they cannot be converted."""
+        try:
+            return (
+                await seen_as(request.object, request, invocation.match, self.versions),
+                await seen_as(request.old_object, request, invocation.match, self.versions),
+            )
+        except ConversionFailed as error:
+            raise review.internal(error.message) from error
+
     async def _conditions_hold(self, hook: Hook, request: AdmissionRequest, match: Match) -> bool:
         from pybernetes.apiserver.admission.evaluation import variables_of  # loads CEL
         from pybernetes.apiserver.admission.verdicts import Verdicts
 
         conditions = [compiled(text) for _, text in hook.match_conditions]
-        variables = await variables_of(request, match, self.versions)
+        try:
+            variables = await variables_of(request, match, self.versions)
+        except ConversionFailed as error:
+            raise review.internal(error.message) from error
         try:
             return await hold(conditions, variables, Verdicts(self.authorizer, request))
         except ConditionsFailed as error:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import orjson
 
 from pybernetes.apiserver.admission import mutation
-from pybernetes.apiserver.admission.described import seen_as
 from pybernetes.apiserver.admission.interface import AdmissionPlugin, AdmissionRequest
 from pybernetes.apiserver.admission.webhooks.calls import Caller, HookFailed, fail_open
 from pybernetes.apiserver.admission.webhooks.hooks import HookSource
 from pybernetes.apiserver.admission.webhooks.matching import Invocation, is_exempt
 from pybernetes.apiserver.admission.webhooks.review import internal, unmodifiable
+from pybernetes.apiserver.registry.conversion import ConversionFailed
 from pybernetes.apiserver.registry.strategy import Reader
 from pybernetes.machinery import codec
 from pybernetes.machinery.errors import BadRequest
@@ -49,9 +49,8 @@ class MutatingAdmissionWebhook(AdmissionPlugin):
 
     async def _ask(self, request: AdmissionRequest, invocation: Invocation, suffix: str) -> bool:
         """Whether the hook changed the object. Raises `HookFailed`, or what refuses the request."""
-        versions, hook = self._caller.versions, invocation.hook
-        obj = await seen_as(request.object, request, invocation.match, versions)
-        old = await seen_as(request.old_object, request, invocation.match, versions)
+        hook = invocation.hook
+        obj, old = await self._caller.seen(request, invocation)
         answer = await self._caller.ask(request, invocation, obj, old, mutating=True)
         changed = False
         if answer.patch:
@@ -79,5 +78,5 @@ class MutatingAdmissionWebhook(AdmissionPlugin):
             raise internal(f"json: cannot unmarshal {codec.go_name(new)} into Go value of type map[string]interface {{}}")
         try:
             return await mutation.take(new, obj, request, invocation.match, versions)
-        except BadRequest as error:
+        except (BadRequest, ConversionFailed) as error:
             raise internal(error.message) from error

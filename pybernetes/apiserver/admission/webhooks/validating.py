@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from pybernetes.apiserver.admission.described import seen_as
 from pybernetes.apiserver.admission.interface import AdmissionPlugin, AdmissionRequest
 from pybernetes.apiserver.admission.webhooks.calls import Caller, HookFailed, fail_open
 from pybernetes.apiserver.admission.webhooks.hooks import HookSource
@@ -45,9 +44,7 @@ class ValidatingAdmissionWebhook(AdmissionPlugin):
     async def _ask(self, request: AdmissionRequest, invocation: Invocation, index: int) -> StatusError | None:
         """Why the request is refused. Returned, not raised: the other hooks are to be heard all the same."""
         try:
-            versions = self._caller.versions
-            obj = await seen_as(request.object, request, invocation.match, versions)
-            old = await seen_as(request.old_object, request, invocation.match, versions)
+            obj, old = await self._caller.seen(request, invocation)
             try:
                 await self._caller.ask(request, invocation, obj, old, mutating=False)
             except HookFailed as failure:
