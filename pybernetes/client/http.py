@@ -128,6 +128,11 @@ class HttpTransport:
         # Let the loop close the sockets before the caller closes the loop.
         await asyncio.sleep(0)
 
+    @property
+    def in_use(self) -> bool:
+        """Whether anything is under way, upgraded connections included."""
+        return len(self._open) > len(self._idle)
+
     async def _exchange(self, request: Request, *, fresh: bool = False) -> tuple[_Connection, Response]:
         """Send on a pooled or new connection and read the head of the answer. The body is then the connection's to give."""
         head = self._head(request)

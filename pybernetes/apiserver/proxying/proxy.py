@@ -5,6 +5,7 @@ Source: API reference of pods/log, pods/exec, pods/proxy, services/proxy, nodes/
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pybernetes.apiserver.admission.chain import Chain
@@ -17,7 +18,7 @@ from pybernetes.apiserver.proxying.answers import View, presented
 from pybernetes.apiserver.proxying.exchange import exchange, forwarded_headers, upgrades
 from pybernetes.apiserver.proxying.kubelet_tls import KubeletTls, unverified_context
 from pybernetes.apiserver.proxying.queries import check_log_options, connect_options, container_name, kubelet_query
-from pybernetes.apiserver.proxying.targets import Kubelets, kubelet_url, pod_url, split_target, url
+from pybernetes.apiserver.proxying.targets import Kubelets, kubelet_port, kubelet_url, node_url, pod_url, split_target, url
 from pybernetes.apiserver.registry.strategy import Reader
 from pybernetes.apiserver.requests import remaining_path
 from pybernetes.client.failures import explain
@@ -40,6 +41,7 @@ from pybernetes.machinery.resources import NODES, PODS, SUBRESOURCES, builtin
 
 _KUBELET_PATHS = {"log": "containerLogs", "exec": "exec", "attach": "attach", "portforward": "portForward"}
 _INTERACTIVE = frozenset(("attach", "exec", "portforward"))
+TRANSPORTS_MAX = 256
 _ERROR_BYTES_MAX = 50_000
 
 
@@ -56,7 +58,7 @@ class Proxy:
         self._admission = admission
         self._kubelet_tls = KubeletTls(kubelets) if kubelets is not None else None
         # Kubelets have transports of their own: ours show a certificate that is not for whoever proxies to a pod's address.
-        self._transports: dict[tuple[str, bool], HttpTransport] = {}
+        self._transports: dict[tuple[str, bool], HttpTransport] = {}  # the most recently used last
 
     async def serve(self, call: Call) -> Response:
         info = call.info
@@ -70,12 +72,11 @@ class Proxy:
         if info.subresource != "proxy":
             return await self._stream(call, options)
         if info.resource == "nodes":
-            name, _, port = info.name.partition(":")
-            transport = self._to_kubelet(self._node(name), port)
+            transport = await self._to_node(info.name)
         elif info.resource == "services":
-            transport = self._transport(self._service_url(call))
+            transport = await self._transport(self._service_url(call))
         else:
-            transport = self._transport(self._pod_url(call))
+            transport = await self._transport(self._pod_url(call))
         return await self._proxied(call, transport)
 
     async def close(self) -> None:
@@ -114,7 +115,7 @@ class Proxy:
         node_name = pod.get("spec", {}).get("nodeName", "")
         if not node_name:
             return Response(200, {"Content-Type": "text/plain"}, b"")  # not scheduled: nothing said yet
-        transport = self._to_kubelet(self._node(node_name))
+        transport = await self._to_kubelet(self._node(node_name))
         asked = self._asked(call, container, kubelet_query("log", {}, call.request.query))
         try:
             response = await exchange(transport, asked)
@@ -135,7 +136,7 @@ class Proxy:
         if not node_name:
             raise BadRequest(f"pod {info.name} does not have a host assigned")
         node = self._node(node_name)
-        transport = self._to_kubelet(node)
+        transport = await self._to_kubelet(node)
         if not upgrades(call.request):
             raise BadRequest("Upgrade request required")
         asked = self._asked(call, container, kubelet_query(info.subresource, options, call.request.query))
@@ -163,12 +164,23 @@ class Proxy:
             raise not_found("", "nodes", name)
         return node
 
-    def _to_kubelet(self, node: Object, port: str = "") -> HttpTransport:
+    async def _to_kubelet(self, node: Object) -> HttpTransport:
+        return await self._transport(kubelet_url(node, self._address_types()), kubelet=True)
+
+    def _address_types(self) -> Sequence[str]:
         if self._kubelets is None:
             raise ServiceUnavailable("this server knows no way to kubelets")
-        return self._transport(kubelet_url(node, self._kubelets.address_types, port), kubelet=True)
+        return self._kubelets.address_types
 
     # Nodes, pods and Services themselves
+
+    async def _to_node(self, target: str) -> HttpTransport:
+        """Our certificate is for the node's kubelet, not for whatever else listens there."""
+        scheme, name, port = split_target(target)
+        node = self._node(name)
+        if port in ("", str(kubelet_port(node))):
+            return await self._to_kubelet(node)
+        return await self._transport(node_url(node, self._address_types(), scheme, port))
 
     def _pod_url(self, call: Call) -> str:
         scheme, name, port = split_target(call.info.name)
@@ -201,16 +213,26 @@ class Proxy:
             return response
         return await presented(response, View(prefix, backend, request.headers.get("host", "")))
 
-    def _transport(self, base_url: str, *, kubelet: bool = False) -> HttpTransport:
-        known = self._transports.get((base_url, kubelet))
+    async def _transport(self, base_url: str, *, kubelet: bool = False) -> HttpTransport:
+        known = self._transports.pop((base_url, kubelet), None)
         if known is None:
+            if len(self._transports) >= TRANSPORTS_MAX:
+                await self._forget_one()
             # A pod's own certificate proves nothing that we could check.
             known = HttpTransport(base_url, ssl_context=unverified_context(), clock=self._clock)
-            self._transports[base_url, kubelet] = known
+        self._transports[base_url, kubelet] = known  # the last now
         if kubelet:
             assert self._kubelet_tls is not None
             known.ssl_context = self._kubelet_tls.context()
         return known
+
+    async def _forget_one(self) -> None:
+        """The one that was not used for the longest time, unless all are in use: pods come and go, with their addresses."""
+        for key, transport in self._transports.items():
+            if not transport.in_use:
+                del self._transports[key]
+                await transport.close()
+                return
 
 
 def _unreachable(message: str) -> StatusError:

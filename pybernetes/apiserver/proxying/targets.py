@@ -22,16 +22,30 @@ class Kubelets:
     address_types: Sequence[str] = ("InternalIP", "ExternalIP", "Hostname", "InternalDNS", "ExternalDNS")
 
 
-def kubelet_url(node: Object, address_types: Sequence[str], port: str = "") -> str:
+def kubelet_url(node: Object, address_types: Sequence[str]) -> str:
     """Raises `InternalError` for a node without an address."""
-    status = node.get("status", {})
-    addresses = {found["type"]: found["address"] for found in reversed(status.get("addresses") or ())}
-    address = next((addresses[kind] for kind in address_types if kind in addresses), "")
-    if not address:
-        raise InternalError(f"no preferred addresses found; known addresses: {list(addresses.values())}")
-    return url(
-        "https", address, port or status.get("daemonEndpoints", {}).get("kubeletEndpoint", {}).get("Port") or KUBELET_PORT
-    )
+    return url("https", _node_address(node, address_types), kubelet_port(node))
+
+
+def kubelet_port(node: Object) -> int:
+    endpoints = node.get("status", {}).get("daemonEndpoints") or {}
+    return int((endpoints.get("kubeletEndpoint") or {}).get("Port") or KUBELET_PORT)
+
+
+def node_url(node: Object, address_types: Sequence[str], scheme: str, port: str) -> str:
+    """Another port of the node than its kubelet's. Raises `BadRequest`, `InternalError`."""
+    address = _node_address(node, address_types)
+    if not is_global_unicast(address):
+        raise BadRequest("address not allowed")
+    return url(scheme, address, port)
+
+
+def _node_address(node: Object, address_types: Sequence[str]) -> str:
+    addresses = {found["type"]: found["address"] for found in reversed(node.get("status", {}).get("addresses") or ())}
+    for kind in address_types:
+        if kind in addresses:
+            return str(addresses[kind])
+    raise InternalError(f"no preferred addresses found; known addresses: {list(addresses.values())}")
 
 
 def pod_url(pod: Object, scheme: str, port: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pybernetes.apiserver.proxying import proxy
 from pybernetes.apiserver.proxying.targets import Kubelets
 from pybernetes.client.http import HttpTransport
 from pybernetes.machinery import pki
@@ -109,6 +110,37 @@ async def test_a_node_is_proxied_with_our_certificate_and_without_the_users_cred
     assert b"".join([chunk async for chunk in response.body]) == b"no credentials"
 
 
+async def test_our_certificate_is_shown_to_the_kubelet_alone(server: Any, kubelet: HttpServer) -> None:
+    assert (await server.send("GET", f"/api/v1/nodes/https:n1:{kubelet.port}/proxy/pods")).status == 200
+    seen: list[Request] = []
+
+    async def other(request: Request) -> Response:
+        seen.append(request)
+        return Response(200, {}, b"")
+
+    http = HttpServer(other, clock=SystemClock())
+    address = own_address()
+    await http.start(address, 0)
+    status = {"addresses": [{"type": "InternalIP", "address": address}]}
+    await server.ask("PATCH", "/api/v1/nodes/n1/status", {"status": status}, content_type="application/merge-patch+json")
+    assert (await server.send("GET", f"/api/v1/nodes/n1:{http.port}/proxy/metrics")).status == 200
+    assert [(request.path, request.peer_certificate) for request in seen] == [("/metrics", None)]
+    await http.stop(1)
+
+
+async def test_of_many_addresses_the_connections_are_not_kept(server: Any, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxy, "TRANSPORTS_MAX", 1)
+    port = shop.port
+    for target in (f"pods/p:{port}/proxy/", f"pods/http:p:{port}/proxy/", f"pods/p:{port}/proxy/"):
+        assert (await shop.get(target))[0].status == 200
+    other = HttpServer(shop.handler, clock=SystemClock())
+    await other.start(own_address(), 0)
+    for number in (port, other.port, port, other.port):
+        assert (await shop.get(f"pods/p:{number}/proxy/x"))[1] == b"GET /x?"
+        assert len(server.api._proxy._transports) == 1
+    await other.stop(1)
+
+
 async def test_a_kubelet_that_does_not_answer_is_an_error_that_says_so(server: Any, kubelet: HttpServer) -> None:
     await kubelet.stop(0)
     answer = await server.ask("GET", f"{PODS}/p/log")
@@ -150,6 +182,19 @@ class Shop:
     server: Any
     answers: dict[str, Response]
     asked: list[Request]
+    port: int = 0
+
+    async def handler(self, request: Request) -> Response:
+        self.asked.append(request)
+        if websocket.is_upgrade(request):
+
+            async def echo(socket: websocket.WebSocket) -> None:
+                while (message := await socket.receive()) is not None:
+                    await socket.send(message)
+
+            return websocket.accept(request, ["chat"], echo)
+        text = f"{request.method} {request.path}?{request.query}"
+        return self.answers.get(request.path) or Response(200, {"Content-Type": "text/plain"}, text.encode())
 
     async def get(self, target: str, method: str = "GET", **headers: str) -> tuple[Response, bytes]:
         response = await self.server.send(method, f"/api/v1/namespaces/default/{target}", **headers)
@@ -162,21 +207,10 @@ class Shop:
 async def shop(server: Any) -> AsyncIterator[Shop]:
     made = Shop(server, {}, [])
 
-    async def handler(request: Request) -> Response:
-        made.asked.append(request)
-        if websocket.is_upgrade(request):
-
-            async def echo(socket: websocket.WebSocket) -> None:
-                while (message := await socket.receive()) is not None:
-                    await socket.send(message)
-
-            return websocket.accept(request, ["chat"], echo)
-        text = f"{request.method} {request.path}?{request.query}"
-        return made.answers.get(request.path) or Response(200, {"Content-Type": "text/plain"}, text.encode())
-
     address = own_address()
-    http = HttpServer(handler, clock=SystemClock())
+    http = HttpServer(made.handler, clock=SystemClock())
     await http.start(address, 0)
+    made.port = http.port
     ports = [{"containerPort": http.port}]
     await server.ask(
         "POST", PODS, {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i", "ports": ports}]}}

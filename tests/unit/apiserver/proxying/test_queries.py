@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pybernetes.apiserver.proxying.queries import check_log_options, connect_options, kubelet_query
-from pybernetes.apiserver.proxying.targets import is_global_unicast, kubelet_url, split_target
-from pybernetes.machinery.errors import Invalid
+from pybernetes.apiserver.proxying.targets import is_global_unicast, kubelet_url, node_url, split_target
+from pybernetes.machinery.errors import BadRequest, Invalid
 from pybernetes.machinery.meta import GroupVersionKind
 
 EXEC = GroupVersionKind("", "v1", "PodExecOptions")
@@ -62,4 +62,7 @@ def test_a_kubelet_is_reached_by_the_preferred_address_and_its_own_port() -> Non
     addresses = [{"type": "Hostname", "address": "h"}, {"type": "InternalIP", "address": "fd00::1"}]
     node = {"status": {"addresses": addresses, "daemonEndpoints": {"kubeletEndpoint": {"Port": 1234}}}}
     assert kubelet_url(node, ("InternalIP", "Hostname")) == "https://[fd00::1]:1234"
-    assert kubelet_url(node, ("Hostname",), "10255") == "https://h:10255"
+    assert kubelet_url(node, ("Hostname",)) == "https://h:1234"
+    assert node_url(node, ("InternalIP",), "", "9100") == "http://[fd00::1]:9100"
+    with pytest.raises(BadRequest, match="address not allowed"):
+        node_url({"status": {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}]}}, ("InternalIP",), "", "22")
