@@ -151,7 +151,9 @@ class ApiServer:
         self.kinds: dict[Resource, Kind] = kinds.build(_strategies(config), resources.BUILTIN, self.image)
         self.reader = ImageReader(self.kinds)
         self.writer = ImageWriter(self.kinds, self.image, clock, entropy)
-        self._authenticator = authentication.build(config.authentication, reader=self.reader, clock=clock, entropy=entropy)
+        self._authenticator = authentication.build(
+            config.authentication, reader=self.reader, writer=self.writer, clock=clock, entropy=entropy
+        )
         self._authorizer = AuthorizationChain(config.authorization, self.reader, clock=clock, entropy=entropy)
         self._resolver = ServiceResolver(self.reader, entropy, to_endpoints=config.enable_aggregator_routing)
         self._webhooks = WebhookClient(self._resolver, clock)

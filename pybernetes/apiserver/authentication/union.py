@@ -17,7 +17,7 @@ from pybernetes.apiserver.authentication.metrics import Metrics
 from pybernetes.apiserver.authentication.options import Options
 from pybernetes.apiserver.authentication.request_header import FrontProxies, IdentityHeaders
 from pybernetes.apiserver.authentication.x509 import ClientCertificates
-from pybernetes.apiserver.registry.strategy import Reader
+from pybernetes.apiserver.registry.strategy import Reader, Writer
 from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.entropy import Entropy
 from pybernetes.machinery.errors import Unauthorized
@@ -65,9 +65,10 @@ class Union:
         self._webhook = webhook
 
     async def run(self) -> None:
-        """Keep up with files that change, and with issuers; until cancelled."""
+        """Keep up with files that change, and with issuers; until cancelled, or at once where there are none."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._follow_authorities())
+            if self._authorities:
+                group.create_task(self._follow_authorities())
             if self._issuers is not None:
                 group.create_task(self._issuers.run())
 
@@ -156,7 +157,7 @@ def bearer_token(request: Request) -> str | None:
     return None
 
 
-def build(options: Options, *, reader: Reader, clock: Clock, entropy: Entropy) -> Union:
+def build(options: Options, *, reader: Reader, writer: Writer, clock: Clock, entropy: Entropy) -> Union:
     """The authenticator of a server.
 
     Raises ValueError for a file that does not say what it should, OSError for one that cannot be read.
@@ -164,7 +165,7 @@ def build(options: Options, *, reader: Reader, clock: Clock, entropy: Entropy) -
     metrics = Metrics(options.server_id)
     authorities: list[Authorities] = []
     certificates = _certificate_authenticators(options, authorities)
-    tokens = _token_authenticators(options, reader=reader, clock=clock)
+    tokens = _token_authenticators(options, reader=reader, writer=writer, clock=clock)
     given = _configuration(options)
     issuers = webhook = None
     if given is not None and (given.jwt or options.authentication_config is not None):
@@ -204,7 +205,7 @@ def _certificate_authenticators(options: Options, authorities: list[Authorities]
     return found
 
 
-def _token_authenticators(options: Options, *, reader: Reader, clock: Clock) -> list[TokenAuthenticator]:
+def _token_authenticators(options: Options, *, reader: Reader, writer: Writer, clock: Clock) -> list[TokenAuthenticator]:
     """Those that know tokens by themselves, which are asked first."""
     from pybernetes.apiserver.authentication.bootstrap_token import BootstrapTokens
     from pybernetes.apiserver.authentication.legacy_token import LegacyTokens
@@ -215,9 +216,17 @@ def _token_authenticators(options: Options, *, reader: Reader, clock: Clock) -> 
     if options.token_auth_file is not None:
         found.append(AudienceAgnostic(TokenFile(options.token_auth_file), options.audiences))
     if options.service_account_issuer:
-        lookup, audiences = options.service_account_lookup, options.audiences
         found.append(ServiceAccountTokens(options, reader=reader, clock=clock))
-        found.append(LegacyTokens(verifying_keys(options), lookup=lookup, audiences=audiences, reader=reader))
+        found.append(
+            LegacyTokens(
+                verifying_keys(options),
+                lookup=options.service_account_lookup,
+                audiences=options.audiences,
+                reader=reader,
+                writer=writer,
+                clock=clock,
+            )
+        )
     if options.enable_bootstrap_token_auth:
         found.append(AudienceAgnostic(BootstrapTokens(reader=reader, clock=clock), options.audiences))
     return found

@@ -64,7 +64,7 @@ def token_file(tmp_path):
 @pytest.fixture
 def authenticator(cluster, clock, entropy, token_file):
     options = Options(token_auth_file=token_file, enable_bootstrap_token_auth=True)
-    return build(options, reader=cluster, clock=clock, entropy=entropy)
+    return build(options, reader=cluster, writer=cluster, clock=clock, entropy=entropy)
 
 
 async def test_a_certificate_names_user_and_groups_and_goes_before_a_token(authenticator, certificate):
@@ -97,14 +97,14 @@ def test_a_token_file_with_a_short_line_is_refused(tmp_path, cluster, clock, ent
     path = tmp_path / "tokens.csv"
     path.write_text("secret,joe\n")
     with pytest.raises(ValueError, match="found 2 columns"):
-        build(Options(token_auth_file=path), reader=cluster, clock=clock, entropy=entropy)
+        build(Options(token_auth_file=path), reader=cluster, writer=cluster, clock=clock, entropy=entropy)
 
 
 async def test_without_credentials_one_is_anonymous_unless_that_is_off(authenticator, cluster, clock, entropy):
     nobody = User("system:anonymous", groups=("system:unauthenticated",))
     assert await authenticator.authenticate(request()) == nobody
     assert await authenticator.authenticate(request(authorization="Basic eDp5")) == nobody
-    closed = build(Options(anonymous_auth=False), reader=cluster, clock=clock, entropy=entropy)
+    closed = build(Options(anonymous_auth=False), reader=cluster, writer=cluster, clock=clock, entropy=entropy)
     with pytest.raises(errors.Unauthorized):
         await closed.authenticate(request())
 

@@ -45,7 +45,7 @@ def hold(cluster):
 def review(cluster, clock, entropy, tmp_path, key):
     cluster.put(SERVICE_ACCOUNTS, {"metadata": {"name": "bot", "namespace": "ns", "uid": "u1"}})
     options = Options(service_account_issuer=("https://api",), service_account_key_file=(tmp_path / "sa.key",))
-    return build(options, reader=cluster, clock=clock, entropy=entropy).authenticate_token
+    return build(options, reader=cluster, writer=cluster, clock=clock, entropy=entropy).authenticate_token
 
 
 async def problem(review, token, *audiences):
@@ -60,6 +60,19 @@ async def test_a_token_that_its_secret_holds_is_its_accounts(review, sign, hold)
     groups = ("system:serviceaccounts", "system:serviceaccounts:ns", "system:authenticated")
     for _ in range(2):
         assert await review(token) == (User("system:serviceaccount:ns:bot", "u1", groups), ("https://api",))
+
+
+async def test_a_secret_tells_when_its_token_was_last_used(review, sign, hold, cluster, clock):
+    token = sign()
+    hold(token, labels={"mine": "x"})
+    await review(token)
+    await review(token)
+    assert cluster.writes == [("update", "secrets", "s")]
+    labels = cluster.get(SECRETS, "ns", "s")["metadata"]["labels"]
+    assert labels == {"mine": "x", "kubernetes.io/legacy-token-last-used": "2026-11-21"}
+    clock.advance(24 * 3600)
+    await review(token)
+    assert len(cluster.writes) == 2
 
 
 async def test_a_token_ends_with_secret_and_account(review, sign, hold, cluster):

@@ -36,7 +36,7 @@ def authenticator(authorities, cluster, clock, entropy, tmp_path):
             ("X-Remote-Group", "X-Other-Group"), ("X-Remote-Extra-", "X-Other-Extra-"),
         ),
     )  # fmt: skip
-    return build(options, reader=cluster, clock=clock, entropy=entropy)
+    return build(options, reader=cluster, writer=cluster, clock=clock, entropy=entropy)
 
 
 def request(peers, **headers):
@@ -86,7 +86,7 @@ async def test_a_user_cannot_speak_for_another(authenticator, authorities, clock
 
 async def test_without_names_any_proxy_of_the_authority_is_allowed(authorities, cluster, clock, entropy, tmp_path):
     options = Options(request_header=RequestHeaderOptions(tmp_path / "proxies.crt", username_headers=("X-Remote-User",)))
-    authenticator = build(options, reader=cluster, clock=clock, entropy=entropy)
+    authenticator = build(options, reader=cluster, writer=cluster, clock=clock, entropy=entropy)
     asked = request(chain(authorities["proxies"], "whoever", now=clock.now()), x_remote_user="jane")
     assert await authenticator.authenticate(asked) == User("jane", groups=("system:authenticated",))
     # Without an authority for users, no certificate is one.
@@ -115,4 +115,4 @@ async def test_an_authority_may_be_replaced_while_the_server_runs(authenticator,
 def test_a_header_needs_a_name(authorities, cluster, clock, entropy, tmp_path):
     options = Options(request_header=RequestHeaderOptions(tmp_path / "proxies.crt", username_headers=("X-User", " ")))
     with pytest.raises(ValueError, match='empty header " "'):
-        build(options, reader=cluster, clock=clock, entropy=entropy)
+        build(options, reader=cluster, writer=cluster, clock=clock, entropy=entropy)

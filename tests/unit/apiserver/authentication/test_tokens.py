@@ -40,7 +40,7 @@ def world(cluster, clock, entropy, tmp_path, keys):
     cluster.put(PODS, {"metadata": {"name": "p", "namespace": "ns"}, "spec": {"nodeName": "a", "serviceAccountName": "bot"}})
     options = Options(service_account_issuer=(ISSUER,), service_account_signing_key_file=path)
     issuer = Issuer(options, reader=cluster, clock=clock, entropy=entropy)
-    return issuer, build(options, reader=cluster, clock=clock, entropy=entropy)
+    return issuer, build(options, reader=cluster, writer=cluster, clock=clock, entropy=entropy)
 
 
 def asked(**spec):
@@ -208,7 +208,7 @@ async def test_rsa_keys_sign_too_and_old_keys_go_on_verifying(world, keys, clust
         service_account_issuer=(ISSUER,), service_account_signing_key_file=path, service_account_key_file=(previous,)
     )
     issuer = Issuer(options, reader=cluster, clock=clock, entropy=entropy)
-    authenticator = build(options, reader=cluster, clock=clock, entropy=entropy)
+    authenticator = build(options, reader=cluster, writer=cluster, clock=clock, entropy=entropy)
     for token in (old, issue(issuer, "ns", "bot", asked())["status"]["token"]):
         assert (await user_of(authenticator, token)).name == "system:serviceaccount:ns:bot"
     assert [key["kty"] for key in issuer.jwks()["keys"]] == ["RSA", "EC"]
