@@ -87,7 +87,7 @@ class JwtIssuers:
         self._judged = b"" if path is None else path.read_bytes()
         self._own_issuers = own_issuers
         self._metrics = metrics
-        metrics.configured(self._judged)
+        metrics.reloads.configured(self._judged)
         self._clock = clock
         self._entropy = entropy
         self._issuers = Issuers(initial, metrics, clock=clock, entropy=entropy)
@@ -153,10 +153,10 @@ class JwtIssuers:
         if self._retired is not None:
             await self._retired.close()
         self._retired, self._issuers, self._judged = self._issuers, issuers, data
-        self._metrics.configured(data)
-        self._metrics.reloaded("success", self._clock.now().timestamp())
+        self._metrics.reloads.configured(data)
+        self._metrics.reloads.reloaded("success", self._clock.now().timestamp())
         log.info("reloaded authentication config", file=str(self._path))
         return True
 
     def _failed(self) -> None:
-        self._metrics.reloaded("failure", self._clock.now().timestamp())
+        self._metrics.reloads.reloaded("failure", self._clock.now().timestamp())

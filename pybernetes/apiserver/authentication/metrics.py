@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pybernetes.apiserver.metrics import series
+from pybernetes.apiserver.metrics.reloads import Reloads, digest
 from pybernetes.apiserver.metrics.series import Histogram
 
 if TYPE_CHECKING:
@@ -20,12 +20,10 @@ _Labels: TypeAlias = tuple[str, ...]
 
 class Metrics:
     def __init__(self, server_id: str = "") -> None:
-        self._server = digest(server_id)
+        self.reloads = Reloads("authentication", server_id)
         self._users: dict[str, int] = {}
         self._attempts: dict[_Labels, Histogram] = {}
         self._tokens: dict[_Labels, Histogram] = {}
-        self._reloads: dict[_Labels, tuple[int, float]] = {}
-        self._configuration = ""
 
     def authenticated(self, name: str, seconds: float) -> None:
         shown = shown_name(name)
@@ -39,15 +37,6 @@ class Metrics:
     def token_judged(self, issuer: str, seconds: float, *, accepted: bool) -> None:
         """A JWT of an issuer that is trusted."""
         _observe(self._tokens, ("success" if accepted else "failure", digest(issuer)), seconds)
-
-    def configured(self, data: bytes) -> None:
-        """The content of the file that is followed now."""
-        self._configuration = digest(data)
-
-    def reloaded(self, status: str, at_s: float) -> None:
-        """`status`: success or failure; `at_s` counts from 1970."""
-        count, _ = self._reloads.get((self._server, status), (0, 0.0))
-        self._reloads[self._server, status] = (count + 1, at_s)
 
     def families(self) -> Sequence[Metric]:
         """For whoever renders them. Take it on the loop: it is a copy."""
@@ -72,16 +61,7 @@ class Metrics:
             ("result", "jwt_issuer_hash"),
             self._tokens.items(),
         )
-        if not self._configuration:
-            return
-        head += "_config_controller"
-        reloads = {key: count for key, (count, _) in self._reloads.items()}
-        times = {key: at_s for key, (_, at_s) in self._reloads.items()}
-        labels = ("apiserver_id_hash", "status")
-        info = {(self._server, self._configuration): 1}
-        yield series.gauge(f"{head}_last_config_info", "The configuration followed.", ("apiserver_id_hash", "hash"), info)
-        yield series.counter(f"{head}_automatic_reloads", "Reloads of the configuration.", labels, reloads)
-        yield series.gauge(f"{head}_automatic_reload_last_timestamp_seconds", "When it was reloaded.", labels, times)
+        yield from self.reloads.families()
 
 
 def _observe(found: dict[_Labels, Histogram], labels: _Labels, seconds: float) -> None:
@@ -96,10 +76,3 @@ def shown_name(name: str) -> str:
     if name in _KNOWN_NAMES:
         return name
     return "email_id" if "@" in name else "other"
-
-
-def digest(data: str | bytes) -> str:
-    """As upstream's labels show what is too long or too private for them; "" stays."""
-    if not data:
-        return ""
-    return f"sha256:{hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()}"

@@ -66,7 +66,7 @@ class Chain:
         self._content = Path(self._file).read_bytes() if self._file else b""
         self._configuration = parse(self._content) if self._file else options.configuration
         if self._file:
-            self.metrics.configured(self._content)
+            self.metrics.reloads.configured(self._content)
         self._required = {found.type for found in self._configuration} - {WEBHOOK}
         self._kept: dict[str, Authorizer] = {"AlwaysAllow": AlwaysAllow(), "AlwaysDeny": AlwaysDeny()}
         if "Node" in self._required:
@@ -105,7 +105,7 @@ class Chain:
             self._take_over()
         except Exception as error:  # whatever a file says, the server goes on
             log.error("reloading authorization config", file=self._file, err=str(error))
-            self.metrics.reloaded("failure", self._clock.now().timestamp())
+            self.metrics.reloads.reloaded("failure", self._clock.now().timestamp())
 
     async def close(self) -> None:
         """Let go of connections to webhooks."""
@@ -127,8 +127,8 @@ class Chain:
         self._configuration = configuration
         until_s = self._clock.monotonic() + FAREWELL_S
         self._retired += [(until_s, webhook) for webhook in before]
-        self.metrics.configured(content)
-        self.metrics.reloaded("success", self._clock.now().timestamp())
+        self.metrics.reloads.configured(content)
+        self.metrics.reloads.reloaded("success", self._clock.now().timestamp())
         log.info("reloaded authz config", file=self._file, authorizers=[found.name for found in configuration])
 
     def _made(self, configuration: Configuration) -> Union:
