@@ -37,12 +37,13 @@ DATA = {"k": "x" * 512}
 CONTAINER = {
     "name": "c", "image": "busybox", "command": ["sleep", "3600"], "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}}
 }  # fmt: skip
-APPLIED = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one"}, "data": {"k": "NUMBER"}}
+APPLIED = {"apiVersion": "v1", "kind": "ConfigMap", "data": {"k": "NUMBER"}}
+SLOTS = 256  # so that two requests at a time seldom write one object
 
 
 @dataclass(frozen=True)
 class Case:
-    """One load. NUMBER in its body is another one in each request."""
+    """One load. NUMBER in its body is another one in each request, SLOT in its path one of SLOTS: a name that is there."""
 
     name: str
     method: str
@@ -65,15 +66,19 @@ CASES = (
         {"metadata": {"name": "pod-NUMBER", **LABELLED}, "spec": {"containers": [CONTAINER]}},
     ),
     Case(
-        "patch ConfigMap (merge)", "PATCH", f"{NAMESPACE}/configmaps/one", {"data": {"k": "NUMBER"}},
+        "patch ConfigMap (merge)", "PATCH", f"{NAMESPACE}/configmaps/slot-SLOT", {"data": {"k": "NUMBER"}},
         "application/merge-patch+json",
     ),
     Case(
-        "apply ConfigMap (server-side)", "PATCH", f"{NAMESPACE}/configmaps/one?fieldManager=bench", APPLIED,
+        "apply ConfigMap (server-side)", "PATCH", f"{NAMESPACE}/configmaps/slot-SLOT?fieldManager=bench&force=true", APPLIED,
         "application/apply-patch+yaml",
     ),
 )  # fmt: skip
-SCRIPT = """
+SCRIPT = (
+    f"""
+local SLOTS = {SLOTS}
+"""
+    + """
 local thread = 0
 function setup(t) t:set("id", thread); thread = thread + 1 end
 local n, run = 0, string.format("%d", os.time() % 100000)
@@ -83,9 +88,10 @@ local method, path, body = os.getenv("METHOD"), os.getenv("TARGET"), os.getenv("
 request = function()
   n = n + 1
   local sent = body ~= "" and body:gsub("NUMBER", string.format("%d-%d-%s-%s", id, n, run, os.getenv("RUN"))) or nil
-  return wrk.format(method, path, headers, sent)
+  return wrk.format(method, (path:gsub("SLOT", string.format("%d", n % SLOTS))), headers, sent)
 end
 """
+)
 
 
 def cpu_s(pid: int) -> float:
@@ -115,12 +121,13 @@ def load(running: Running, script: Path, case: Case, connections: int, seconds: 
 
 
 def rates(seconds: int, widths: list[int], only: str) -> None:
-    with tempfile.TemporaryDirectory(prefix="pyb-load-") as name:
-        script = Path(name) / "load.lua"
+    with tempfile.TemporaryDirectory(prefix="pyb-load-") as directory:
+        script = Path(directory) / "load.lua"
         script.write_text(SCRIPT)
-        with server(Path(name)) as running:
+        with server(Path(directory)) as running:
             running.post(f"{NAMESPACE}/serviceaccounts", {"metadata": {"name": "default"}})
-            running.post(f"{NAMESPACE}/configmaps", {"metadata": {"name": "one"}, "data": DATA})
+            for name in ("one", *(f"slot-{number}" for number in range(SLOTS))):
+                running.post(f"{NAMESPACE}/configmaps", {"metadata": {"name": name}, "data": DATA})
             for case in CASES:
                 for connections in widths if only in case.name else ():
                     load(running, script, case, connections, seconds)
@@ -143,12 +150,13 @@ async def profile() -> None:
         await api.wait_ready()
 
         def request(case: Case, number: int) -> Request:
-            path, _, query = case.path.partition("?")
+            path, _, query = case.path.replace("SLOT", str(number % SLOTS)).partition("?")
             headers = {"content-type": case.content_type, "accept": "application/json"}
             return Request(case.method, path, query, headers, case.text.replace("NUMBER", str(number)).encode())
 
         await api.handle(request(Case("", "POST", f"{NAMESPACE}/serviceaccounts", {"metadata": {"name": "default"}}), 0))
-        await api.handle(request(Case("", "POST", f"{NAMESPACE}/configmaps", {"metadata": {"name": "one"}}), 0))
+        for name in ("one", *(f"slot-{number}" for number in range(SLOTS))):
+            await api.handle(request(Case("", "POST", f"{NAMESPACE}/configmaps", {"metadata": {"name": name}}), 0))
         number = 0
         for case in CASES:
             count = 20_000 if case.method == "GET" else 2000
