@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import orjson
@@ -35,9 +36,9 @@ REVIEW_OBJECTS: Final = 1000
 REVIEW_BYTES: Final = 4 * 1024 * 1024  # of objects; a single one may be larger
 REMEMBERED_BYTES: Final = 128 * 1024 * 1024  # by a server, sources and results together
 
-
 # Stored values -> the same objects in another version, in order.
 Convert = Callable[[Sequence[bytes]], Awaitable[Sequence[bytes]]]
+_Call = asyncio.Task[dict[bytes, bytes]]  # the results by their sources
 
 
 class Conversions:
@@ -67,7 +68,7 @@ class Converter:
     async def convert(self, objects: Sequence[Object], api_version: str) -> list[Object]:
         """The objects in that version: new ones, in order; their metadata is as it was, but for labels and annotations.
 
-        None of `objects`, which are of one other version, is altered. Raises `ConversionFailed`.
+        None of `objects`, which are of other versions, is altered. Raises `ConversionFailed`.
         """
         converted: list[Object] = []
         for review in _reviews(objects):
@@ -125,7 +126,7 @@ class Memory:
         self._limit = limit_bytes
         self._size = 0
         self._known: OrderedDict[tuple[object, bytes], bytes] = OrderedDict()
-        self._under_way: dict[tuple[object, bytes], asyncio.Task[dict[bytes, bytes]]] = {}
+        self._under_way: dict[tuple[object, bytes], _Call] = {}
 
     def get(self, scope: object, source: bytes) -> bytes | None:
         found = self._known.get((scope, source))
@@ -139,30 +140,39 @@ class Memory:
         A call goes on when who asked first is gone, for others may wait for it. Raises whatever `convert` raises.
         """
         found: dict[bytes, bytes] = {}
-        missing: dict[bytes, None] = {}
-        waits: dict[asyncio.Task[dict[bytes, bytes]], None] = {}
-        for source in sources:
-            known, task = self.get(scope, source), self._under_way.get((scope, source))
-            if known is not None:
-                found[source] = known
-            elif task is not None:
-                waits[task] = None
-            else:
-                missing[source] = None
-        if missing:
-            task = asyncio.create_task(self._convert(scope, tuple(missing), convert), name="conversion")
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # perhaps nobody waits any more
-            self._under_way |= dict.fromkeys(((scope, source) for source in missing), task)
-            waits[task] = None
-        for task in waits:
-            found |= await asyncio.shield(task)
-        return [found[source] for source in sources]
+        while True:
+            missing: dict[bytes, None] = {}
+            theirs: dict[_Call, None] = {}
+            for source in sources:
+                if source in found:
+                    continue
+                known, call = self.get(scope, source), self._under_way.get((scope, source))
+                if known is not None:
+                    found[source] = known
+                elif call is not None:
+                    theirs[call] = None
+                else:
+                    missing[source] = None
+            ours = self._begin(scope, tuple(missing), convert) if missing else None
+            for call in theirs:
+                with suppress(ConversionFailed):  # over another object, perhaps: then it is asked for once more
+                    found |= await asyncio.shield(call)
+            if ours is not None:
+                found |= await asyncio.shield(ours)
+            if all(source in found for source in sources):
+                return [found[source] for source in sources]
+
+    def _begin(self, scope: object, sources: Sequence[bytes], convert: Convert) -> _Call:
+        call = asyncio.create_task(self._convert(scope, sources, convert), name="conversion")
+        call.add_done_callback(lambda done: done.cancelled() or done.exception())  # perhaps nobody waits any more
+        self._under_way |= dict.fromkeys(((scope, source) for source in sources), call)
+        return call
 
     async def close(self) -> None:
-        tasks = set(self._under_way.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        calls = set(self._under_way.values())
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
 
     async def _convert(self, scope: object, sources: Sequence[bytes], convert: Convert) -> dict[bytes, bytes]:
         try:

@@ -36,7 +36,7 @@ from pybernetes.store.interface import Entry, Revision
 if TYPE_CHECKING:
     from pybernetes.machinery.cel.rules import Rules
 
-_SETTLED_ITEMS: Final = 200  # decoded between two turns of the loop
+_LOCALIZED_ITEMS: Final = 200  # looked at, and some of them decoded, between two turns of the loop
 
 # In the order in which upstream's discovery has them.
 VERBS: Final = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
@@ -165,12 +165,12 @@ class CustomKind(Kind):
             return entries
         found, sources = list(entries), {}
         for place, entry in enumerate(entries):
+            if place % _LOCALIZED_ITEMS == _LOCALIZED_ITEMS - 1:
+                await asyncio.sleep(0)
             if type(entry) is Localized:
                 continue
             if not self.is_current(entry):
                 value = codec.encode(self._settled(entry))
-                if place % _SETTLED_ITEMS == _SETTLED_ITEMS - 1:
-                    await asyncio.sleep(0)
             elif not self._is_stored:
                 value = entry.value
             else:
@@ -214,8 +214,10 @@ class CustomKind(Kind):
     # In
 
     async def stored(self, obj: Object) -> bytes:
-        if self._is_stored or (self._same_schema and self._converter is None):
-            return codec.encode(self.to_storage(obj))
+        if self._is_stored:
+            return codec.encode(obj)
+        if self._same_schema and self._converter is None:
+            return codec.encode({**obj, "apiVersion": self._storage_version})
         storage = self.versions[self._storage_version]
         made: Object = orjson.loads(codec.encode(obj))
         if self._converter is None:
@@ -226,13 +228,6 @@ class CustomKind(Kind):
         storage.strategy.default(made)
         storage.schema.conform(made)
         return codec.encode(made)
-
-    def to_storage(self, obj: Object) -> Object:
-        return obj if self._is_stored else {**obj, "apiVersion": self._storage_version}
-
-    def from_storage(self, obj: Object) -> Object:
-        obj["apiVersion"] = self.resource.api_version
-        return obj
 
     def check_type(self, obj: Object) -> None:
         """As `metadata.check_type`; another kind is an invalid value here. Raises `BadRequest`, `Invalid`."""

@@ -132,6 +132,28 @@ async def test_who_asks_while_somebody_asks_waits_for_the_same_call():
     assert memory.get("scope", b"a") == b"A" and memory.get("other", b"a") is None
 
 
+async def test_who_waited_for_a_call_that_failed_asks_alone():
+    """It may have failed over another object of the same review."""
+    memory, calls, gate = Memory(), list[Sequence[bytes]](), asyncio.Event()
+
+    async def convert(sources: Sequence[bytes]) -> Sequence[bytes]:
+        calls.append(sources)
+        await gate.wait()
+        if b"bad" in sources:
+            raise ConversionFailed("bad")
+        return sources
+
+    first = asyncio.create_task(memory.converted("scope", [b"a", b"bad"], convert))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(memory.converted("scope", [b"a", b"b"], convert))
+    await asyncio.sleep(0)
+    gate.set()
+    assert await second == [b"a", b"b"]
+    with pytest.raises(ConversionFailed):
+        await first
+    assert calls == [(b"a", b"bad"), (b"b",), (b"a",)]
+
+
 async def test_a_failed_call_is_not_remembered():
     memory = Memory()
 
