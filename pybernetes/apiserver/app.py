@@ -32,7 +32,7 @@ from pybernetes.machinery.http.connections import STREAMS_MAX
 from pybernetes.machinery.http.server import Server
 from pybernetes.machinery.http.tls import server_context
 from pybernetes.machinery.http.tls_settings import parse_named_certificate, settings_of
-from pybernetes.machinery.log import logger
+from pybernetes.machinery.log import log_lines_as, logger
 
 if TYPE_CHECKING:
     from pybernetes.apiserver.encryption.encryption import Encryption
@@ -46,6 +46,7 @@ async def run(options: Options) -> None:
     """Serve until cancelled; then end streams, finish what is under way, close the store."""
     # Requests make garbage without cycles by the thousand, beside a state that stays: a tenth of a create was collections.
     gc.set_threshold(*COLLECTION_THRESHOLDS)
+    log_lines_as(options.logging_format)
     clock, entropy = SystemClock(), SystemEntropy()
     files = complete_files(options, clock)
     encryption = await open_encryption(options, clock=clock, entropy=entropy)
@@ -74,7 +75,7 @@ async def run(options: Options) -> None:
             await asyncio.wait([running])  # cancelled, it lets the server go on: requests under way need it
         finally:
             how = Shutdown(
-                options.shutdown_delay_duration_s, options.shutdown_send_retry_after,
+                0.0 if running.done() else options.shutdown_delay_duration_s, options.shutdown_send_retry_after,
                 options.shutdown_watch_termination_grace_period_s, options.shutdown_grace_s,
             )  # fmt: skip
             try:
@@ -150,6 +151,9 @@ def config(options: Options, files: Files, address: str, clock: Clock | None = N
         ),
         storage_files=None if options.etcd_servers else Path(options.data_dir),
         flags=flags_of(options),
+        default_tolerations_s=(
+            options.default_not_ready_toleration_seconds, options.default_unreachable_toleration_seconds
+        ),
         disabled_metrics=frozenset(options.disabled_metrics),
         profiling=options.profiling,
         enable_logs_handler=options.enable_logs_handler,

@@ -97,6 +97,9 @@ class Options:
     external_hostname: str = ""
     endpoint_reconciler_type: str = "lease"
     goaway_chance: float = 0.0
+    default_not_ready_toleration_seconds: int = 300
+    default_unreachable_toleration_seconds: int = 300
+    logging_format: str = "text"
     profiling: bool = True
     enable_logs_handler: bool = False
     etcd_healthcheck_timeout_s: float = 2.0

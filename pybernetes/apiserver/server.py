@@ -114,6 +114,7 @@ class Config:
     secure_port: int = 6443
     enable_admission_plugins: Sequence[str] = ()
     disable_admission_plugins: Sequence[str] = ()
+    default_tolerations_s: tuple[int, int] = (300, 300)  # of nodes that are not ready, and unreachable
     enable_aggregator_routing: bool = False  # reach Services (webhooks, extension servers) by endpoint, not by cluster IP
     front_proxy: FrontProxy = field(default_factory=FrontProxy)  # how extension servers know us
     storage_files: Path | None = None  # the directory of the embedded store
@@ -167,6 +168,7 @@ class ApiServer:
             self.reader, self.writer, authorizer=self._authorizer, clock=clock, entropy=entropy,
             webhooks=Caller(self._webhooks, versions, entropy, self._authorizer, self._webhook_metrics),
             policies=Policies(versions, self._policy_metrics),
+            tolerations_s=config.default_tolerations_s,
             enable=config.enable_admission_plugins, disable=config.disable_admission_plugins,
         ).plugins, clock)  # fmt: skip
         self._writes = Writes(

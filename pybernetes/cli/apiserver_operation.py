@@ -85,6 +85,15 @@ _OPTIONS = (
     ),
     click.option("--disabled-metrics", multiple=True, callback=_texts, help="Metrics not to show."),
     click.option(
+        "--default-not-ready-toleration-seconds", default=300, show_default=True, help="How long pods stay on a node not ready."
+    ),
+    click.option(
+        "--default-unreachable-toleration-seconds", default=300, show_default=True, help="And on one that is unreachable."
+    ),
+    click.option(
+        "--logging-format", type=click.Choice(("text", "json")), default="text", show_default=True, help="Of lines in the log."
+    ),
+    click.option(
         "--profiling", type=bool, default=True, is_flag=False, flag_value=True, show_default=True, help="Serve /debug/pprof/."
     ),
     click.option(

@@ -20,7 +20,7 @@ class Logger:
 
     def _log(self, level: int, message: str, pairs: dict[str, Any], *, exc_info: bool = False) -> None:
         if self._logger.isEnabledFor(level):
-            self._logger.log(level, message, exc_info=exc_info, extra={"pairs": pairs})
+            self._logger.log(level, message, exc_info=exc_info, extra={"pairs": pairs}, stacklevel=3)
 
     def debug(self, message: str, **pairs: Any) -> None:
         self._log(logging.DEBUG, message, pairs)
@@ -53,6 +53,22 @@ class _LineFormatter(logging.Formatter):
         return " ".join(parts)
 
 
+class _JsonFormatter(logging.Formatter):
+    """As upstream's components write JSON: the time in milliseconds, the message, then keys and values."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "ts": round(record.created * 1000, 3), "caller": f"{record.filename}:{record.lineno}",
+            "logger": record.name.removeprefix("pybernetes."), "msg": record.getMessage(),
+        }  # fmt: skip
+        if record.levelno < logging.ERROR:
+            line["v"] = 0 if record.levelno >= logging.INFO else 4
+        line |= getattr(record, "pairs", {})
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
 def _value(value: Any) -> str:
     if isinstance(value, str | bool | int | float | None):
         return json.dumps(value)
@@ -67,6 +83,12 @@ def configure(verbosity: int = 0) -> None:
     root.handlers[:] = [handler]
     root.propagate = False
     set_verbosity(verbosity)
+
+
+def log_lines_as(format_: str) -> None:
+    """ "text" or "json", from now on."""
+    for handler in logging.getLogger("pybernetes").handlers:
+        handler.setFormatter(_JsonFormatter() if format_ == "json" else _LineFormatter())
 
 
 def set_verbosity(verbosity: int) -> None:

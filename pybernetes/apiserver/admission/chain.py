@@ -12,7 +12,7 @@ from pybernetes.apiserver.admission.certificates import (
 )
 from pybernetes.apiserver.admission.default_ingress_class import DefaultIngressClass
 from pybernetes.apiserver.admission.default_storage_class import DefaultStorageClass
-from pybernetes.apiserver.admission.default_toleration_seconds import DefaultTolerationSeconds
+from pybernetes.apiserver.admission.default_toleration_seconds import TOLERATION_S, DefaultTolerationSeconds
 from pybernetes.apiserver.admission.interface import AdmissionPlugin, AdmissionRequest
 from pybernetes.apiserver.admission.limit_ranger import LimitRanger
 from pybernetes.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
@@ -48,6 +48,7 @@ class Parts:
     entropy: Entropy
     webhooks: Caller | None = None  # how webhooks are called; None: by nobody, whatever is configured
     policies: Policies | None = None  # None: nobody follows them
+    tolerations_s: tuple[int, int] = (TOLERATION_S, TOLERATION_S)  # of nodes that are not ready, and unreachable
 
 
 # Upstream's order (`--help` of its API server lists the plugins by name; this is how they are asked). Not there yet:
@@ -61,7 +62,7 @@ PLUGINS: Mapping[str, Callable[[Parts], AdmissionPlugin | None]] = {
     "TaintNodesByCondition": lambda parts: TaintNodesByCondition(),
     "PodSecurity": lambda parts: PodSecurity(parts.reader),
     "Priority": lambda parts: Priority(parts.reader),
-    "DefaultTolerationSeconds": lambda parts: DefaultTolerationSeconds(),
+    "DefaultTolerationSeconds": lambda parts: DefaultTolerationSeconds(*parts.tolerations_s),
     "DefaultStorageClass": lambda parts: DefaultStorageClass(parts.reader),
     "StorageObjectInUseProtection": lambda parts: StorageObjectInUseProtection(),
     "PersistentVolumeClaimResize": lambda parts: PersistentVolumeClaimResize(parts.reader),
@@ -134,6 +135,7 @@ def build(
     entropy: Entropy,
     webhooks: Caller | None = None,
     policies: Policies | None = None,
+    tolerations_s: tuple[int, int] = (TOLERATION_S, TOLERATION_S),
     enable: Sequence[str] = (),
     disable: Sequence[str] = (),
 ) -> Chain:
@@ -144,6 +146,6 @@ def build(
     for name in (*enable, *disable):
         if name not in PLUGINS and not (name in ABSENT and name in disable):
             raise ValueError(f"admission plugin {name!r} is unknown; there are {', '.join(PLUGINS)}")
-    parts = Parts(reader, writer, authorizer, clock, entropy, webhooks, policies)
+    parts = Parts(reader, writer, authorizer, clock, entropy, webhooks, policies, tolerations_s)
     made = [make(parts) for name, make in PLUGINS.items() if name not in disable or name in enable]
     return Chain([plugin for plugin in made if plugin is not None])
