@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 log = logger("apiserver")
 
 LOOK_PERIOD_S: Final = 1.0  # at the file's stamp
-FAREWELL_S: Final = 60.0  # that requests under way have to end with webhooks that are gone from the configuration
+# That requests under way have to end with webhooks that are gone from the configuration: longer than any question is tried.
+FAREWELL_S: Final = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,9 @@ class Options:
 class Chain:
     """The authorizer of a server. `run` follows the file, if there is one; `close` when the server ends."""
 
-    def __init__(
-        self, options: Options, reader: Reader, *, clock: Clock, entropy: Entropy, metrics: Metrics | None = None
-    ) -> None:
+    def __init__(self, options: Options, reader: Reader, *, clock: Clock, entropy: Entropy) -> None:
         """Raises `ConfigurationError`, `PolicyError`, and OSError for files that cannot be read."""
-        self.metrics = metrics or Metrics(options.server_id)
+        self.metrics = Metrics(options.server_id)
         self._clock = clock
         self._entropy = entropy
         self._file = options.file
