@@ -231,12 +231,14 @@ def _group_resource(group: str, resource: str) -> str:
 class FieldError:
     """One failed check of one field (upstream: `field.Error`); `str()` is the sentence that users see.
 
-    `type` is the cause's reason, `body` the sentence without the field.
+    `type` is the cause's reason, `body` the sentence without the field. One that `warns` is of a value which the update left as
+    it was: users are told, and the update goes through.
     """
 
     type: str
     field: str
     body: str
+    warns: bool = False
 
     def __str__(self) -> str:
         return f"{self.field}: {self.body}"

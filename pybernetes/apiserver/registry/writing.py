@@ -261,7 +261,11 @@ class Writes:
         metadata.carry_over(new, old)
         await self._check_grant(kind, new, old, call.user)
         errors += metadata.validate_update(new, old)
-        errors += self._prepare(context, kind, new, old, subresource)
+        for error in self._prepare(context, kind, new, old, subresource):
+            if error.warns:
+                call.warnings.append(str(error))
+            else:
+                errors.append(error)
         if errors:
             raise invalid(kind.resource.group, kind.resource.kind, call.info.name, errors)
         call.warnings[before:] = dict.fromkeys([*call.warnings[before:], *strategy.warnings(new, old)])

@@ -1,8 +1,8 @@
 """The rules of a structural schema (`x-kubernetes-validations`), compiled once and asked of each object.
 
 `self` is the value where the rule stands, `oldSelf` what it was before the update; a rule that reads `oldSelf` is asked only
-where there is an old value, unless it says `optionalOldSelf`. A rule that does not is not held against values which the update
-left as they were (KEP-4008).
+where there is an old value, unless it says `optionalOldSelf`. What a rule that does not says of values which the update left as
+they were is a warning (KEP-4008).
 
 Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation-rules
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from pybernetes.machinery.cel import conversions, types
@@ -19,7 +19,7 @@ from pybernetes.machinery.cel.compiler import COST_LIMIT, Program, compile_expre
 from pybernetes.machinery.cel.types import Type
 from pybernetes.machinery.cel.values import NONE, CelError, CompileError, CostExceeded, MapList, Optional, SetList, quoted
 from pybernetes.machinery.errors import FieldError
-from pybernetes.machinery.schema.values import ABSENT, identity_of, map_identity
+from pybernetes.machinery.schema.values import identity_of, map_identity
 
 # What all the rules of one object may cost together: upstream's bound. They are evaluated on the server's one loop, and it is
 # one to two seconds of it (tests/bench/cel_evaluation.py).
@@ -75,7 +75,7 @@ class Rules:
     def validate(self, obj: Any, old: Any | None = None) -> Iterator[FieldError]:
         """What the rules say of an object that fits its schema; None: there was no old object."""
         if self._root is not None:
-            yield from _Evaluation().level(self._root, obj, ABSENT if old is None else old, "")
+            yield from _Evaluation().level(self._root, obj, old, "", is_kept=False)
 
 
 _NO_MORE: Final = "no further validation rules will be run"
@@ -90,52 +90,52 @@ class _Evaluation:
         self._left = BUDGET
         self._ended = False  # by something that costs too much: no further rules are asked
 
-    def level(self, level: _Level, value: Any, old: Any, path: str) -> Iterator[FieldError]:
+    def level(self, level: _Level, value: Any, old: Any, path: str, *, is_kept: bool) -> Iterator[FieldError]:
+        """`old`: None if there is nothing to compare with; `is_kept`: what is around it is as it was."""
         if value is None or self._ended:
             return
-        unchanged = old is not ABSENT and old == value
+        if old is not None and not is_kept:
+            is_kept = bool(old == value)
         if level.rules:
             if self._left <= 0:
                 yield self._end(level, path)
                 return
             seen = level.convert(value) if level.convert else value
-            before = level.convert(old) if level.convert and old is not ABSENT else old
+            before = level.convert(old) if level.convert and old is not None else old
             for rule in level.rules:
                 if self._ended:
                     return
-                if unchanged and not rule.uses_old:
-                    continue
-                yield from self._rule(rule, level, value, seen, before, path or "<nil>")
-        if unchanged:
-            old = value
-        yield from self._below(level, value, old, path)
+                yield from self._rule(rule, level, value, seen, before, path or "<nil>", warns=is_kept and not rule.uses_old)
+        yield from self._below(level, value, old, path, is_kept=is_kept)
 
-    def _below(self, level: _Level, value: Any, old: Any, path: str) -> Iterator[FieldError]:
+    def _below(self, level: _Level, value: Any, old: Any, path: str, *, is_kept: bool) -> Iterator[FieldError]:
         if type(value) is dict:
             was = old if type(old) is dict else {}
             head = f"{path}." if path else ""
             for name, inner in level.properties.items():
                 if name in value:
-                    yield from self.level(inner, value[name], was.get(name, ABSENT), head + name)
+                    yield from self.level(inner, value[name], was.get(name), head + name, is_kept=is_kept)
             if level.others is not None:
                 for name, item in value.items():
                     if name not in level.properties:
-                        yield from self.level(level.others, item, was.get(name, ABSENT), f"{path}[{name}]")
+                        yield from self.level(level.others, item, was.get(name), f"{path}[{name}]", is_kept=is_kept)
         elif type(value) is list and level.items is not None:
             known = identity_of(old, level.keys) if level.keys else {}
             for place, item in enumerate(value):
-                before = known.get(map_identity(item, level.keys), ABSENT) if known and type(item) is dict else ABSENT
-                yield from self.level(level.items, item, before, f"{path}[{place}]")
+                before = known.get(map_identity(item, level.keys)) if known and type(item) is dict else None
+                yield from self.level(level.items, item, before, f"{path}[{place}]", is_kept=is_kept)
 
-    def _rule(self, rule: Rule, level: _Level, value: Any, seen: Any, old: Any, path: str) -> Iterator[FieldError]:
+    def _rule(
+        self, rule: Rule, level: _Level, value: Any, seen: Any, old: Any, path: str, *, warns: bool
+    ) -> Iterator[FieldError]:
         if rule.program is None:
             yield FieldError.invalid(path, level.type, f"rule compile error: {rule.why}")
             return
         variables = {"self": seen}
         if rule.optional_old:
-            variables["oldSelf"] = NONE if old is ABSENT else Optional(True, old)
+            variables["oldSelf"] = NONE if old is None else Optional(True, old)
         elif rule.uses_old:
-            if old is ABSENT:
+            if old is None:
                 return
             variables["oldSelf"] = old
         try:
@@ -157,10 +157,11 @@ class _Evaluation:
             return
         if result is not True:
             try:
-                yield _failure(rule, value, path, self._message(rule, variables))
+                failure = _failure(rule, value, path, self._message(rule, variables))
             except CostExceeded as error:
                 self._ended = True
-                yield FieldError.invalid(_path_of(rule, path), level.type, str(error))
+                failure = FieldError.invalid(_path_of(rule, path), level.type, str(error))
+            yield replace(failure, warns=warns)
 
     def _end(self, level: _Level, path: str) -> FieldError:
         self._ended = True

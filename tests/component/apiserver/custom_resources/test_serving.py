@@ -233,3 +233,23 @@ async def test_rules_that_do_not_fit_the_schema_are_refused_with_the_place(serve
     answer = await server.ask("POST", DEFINITIONS, wanted)
     assert answer["code"] == 422
     assert "compilation failed: ERROR: <input>:1:10: undefined field 'nope'" in answer["message"]
+
+
+async def test_what_a_new_rule_says_of_what_is_stored_is_a_warning(server: Server):
+    await define(server)
+    await server.ask("POST", WIDGETS, widget(spec={"replicas": 20}))
+    color = {"type": "string", "x-kubernetes-validations": [{"rule": "self != 'red'"}]}
+    replicas = {"type": "integer", "x-kubernetes-validations": [{"rule": "self < 10", "message": "few"}]}
+    patch = {"spec": {"versions": [version()]}}
+    patch["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"] = {
+        "type": "object", "properties": {"replicas": replicas, "color": color},
+    }  # fmt: skip
+    await server.ask("PATCH", f"{DEFINITIONS}/widgets.example.com", patch, content_type=MERGE)
+    path, red, blue = f"{WIDGETS}/w", {"spec": {"color": "red"}}, {"spec": {"color": "blue"}}
+    async with asyncio.timeout(5):
+        while (await server.send("PATCH", f"{path}?dryRun=All", red, content_type=MERGE)).status != 422:
+            await asyncio.sleep(0.005)
+    answer = await server.send("PATCH", path, blue, content_type=MERGE)
+    assert (answer.status, answer.headers["Warning"]) == (200, '299 - "spec.replicas: Invalid value: 20: few"')
+    refused = await server.send("PATCH", path, {"spec": {"replicas": 21}}, content_type=MERGE)
+    assert refused.status == 422
