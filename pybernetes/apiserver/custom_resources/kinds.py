@@ -23,7 +23,7 @@ from pybernetes.apiserver.custom_resources.converter import Converter
 from pybernetes.apiserver.image import Image
 from pybernetes.apiserver.registry.conversion import ConversionFailed, Localized, Unconverted
 from pybernetes.apiserver.registry.kinds import Kind
-from pybernetes.apiserver.registry.metadata import FOREGROUND, ORPHAN
+from pybernetes.apiserver.registry.metadata import FOREGROUND, ORPHAN, keep_metadata
 from pybernetes.apiserver.registry.strategy import Context, ScalePaths, Strategy
 from pybernetes.machinery import codec
 from pybernetes.machinery.errors import BadRequest, FieldError, Invalid, StatusError, forbidden, invalid
@@ -265,7 +265,7 @@ class CustomKind(Kind):
             prepare_for_create=self._refuse_when_terminating,
             validate_create=self._validate,
             validate_update=self._validate,
-            prepare_for_status_update=_keep_metadata,
+            prepare_for_status_update=keep_metadata,
             validate_status_update=self._validate,
             warnings=_finalizer_warnings,
             deprecation=_deprecation(resource, version),
@@ -335,15 +335,6 @@ def _finalizer_warnings(obj: Object, old: Object | None) -> Sequence[str]:
     known = (old["metadata"].get("finalizers") or ()) if old is not None else ()
     added = sorted(set(obj["metadata"].get("finalizers") or ()) - {*known, ORPHAN, FOREGROUND})
     return [f"metadata.finalizers: {json.dumps(name)}: {_UNQUALIFIED}" for name in added if "/" not in name]
-
-
-def _keep_metadata(_: Context, new: Object, old: Object) -> None:
-    """Through /status nothing but the status is written, not even labels."""
-    given: Object = new["metadata"]
-    new["metadata"] = {
-        **old["metadata"],
-        **{name: given[name] for name in ("resourceVersion", "managedFields") if name in given},
-    }
 
 
 def _value_at(obj: Any, path: Sequence[str]) -> Any:

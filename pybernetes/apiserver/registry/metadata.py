@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
 from pybernetes.apiserver.registry import checks
-from pybernetes.apiserver.registry.strategy import Strategy
+from pybernetes.apiserver.registry.strategy import Context, Strategy
 from pybernetes.machinery import validation
 from pybernetes.machinery.clock import rfc3339
 from pybernetes.machinery.entropy import Entropy
@@ -120,6 +120,15 @@ def carry_over(new: Object, old: Object) -> None:
     metadata.pop("managedFields", None)
     _clean(metadata)
     new["metadata"] = ordered(metadata)
+
+
+def keep_metadata(_: Context, new: Object, old: Object) -> None:
+    """For a /status through which nothing but the status is written, not even labels."""
+    given: Object = new["metadata"]
+    new["metadata"] = {
+        **old["metadata"],
+        **{name: given[name] for name in ("resourceVersion", "managedFields") if name in given},
+    }
 
 
 def _clean(metadata: Object) -> None:

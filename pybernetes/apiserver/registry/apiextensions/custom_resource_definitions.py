@@ -5,12 +5,15 @@ Their conditions, accepted names and finalizer are the API server's own work, to
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from pybernetes.apiserver.registry import printing
+from pybernetes.apiserver.registry.apiextensions import structural_schemas
 from pybernetes.apiserver.registry.apiextensions.definition_checks import validate_create, validate_update
+from pybernetes.apiserver.registry.metadata import keep_metadata
 from pybernetes.apiserver.registry.strategy import NAME, Column, Context, Strategy
 from pybernetes.machinery.clock import rfc3339
 from pybernetes.machinery.meta import Object, name_of
@@ -81,6 +84,15 @@ def with_condition(
     return [*found, made]
 
 
+def warnings(definition: Object, old: Object | None) -> Sequence[str]:
+    known = set(structural_schemas.unrecognized_formats(old)) if old is not None else set()
+    return [
+        f"unrecognized format {json.dumps(name)}"
+        for name in structural_schemas.unrecognized_formats(definition)
+        if name not in known
+    ]
+
+
 def cells(definition: Object, _: datetime) -> list[Any]:
     return [name_of(definition), printing.created_at(definition)]
 
@@ -93,6 +105,8 @@ STRATEGY = Strategy(
     prepare_for_update=prepare_for_update,
     validate_create=validate_create,
     validate_update=validate_update,
+    prepare_for_status_update=keep_metadata,
+    warnings=warnings,
     bumps_generation=True,
     has_status=True,
     mark_deleted=mark_deleted,

@@ -13,6 +13,7 @@ from typing import Any, Final
 from pybernetes.machinery.errors import FieldError
 from pybernetes.machinery.go_regexp import compile_pattern
 from pybernetes.machinery.meta import clone
+from pybernetes.machinery.schema.formats import FORMATS
 from pybernetes.machinery.schema.list_types import compile_list_types
 from pybernetes.machinery.schema.structural import compile_default, compile_prune
 from pybernetes.machinery.schema.values import ABSENT, compile_checks
@@ -334,6 +335,25 @@ def _defaults(schema: Schema, path: str) -> Iterator[FieldError]:
                 yield FieldError(error.type, f"{at}.{below}" if below else at, error.body)
     for below, inner in _children(schema, path):
         yield from _defaults(inner, below)
+
+
+# Formats
+
+
+def unrecognized_formats(definition: Mapping[str, Any]) -> Sequence[str]:
+    """Of texts, in all versions: they are no constraint, which their author should know."""
+    found: dict[str, None] = {}
+    for version in definition["spec"].get("versions") or ():
+        _find_formats((version.get("schema") or {}).get("openAPIV3Schema") or {}, found)
+    return list(found)
+
+
+def _find_formats(schema: Schema, found: dict[str, None]) -> None:
+    name = schema.get("format")
+    if name and schema.get("type") == "string" and name not in FORMATS:
+        found[name] = None
+    for _, inner in (*_children(schema, ""), *_branches(schema, "")):
+        _find_formats(inner, found)
 
 
 # Paths

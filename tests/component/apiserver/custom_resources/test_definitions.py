@@ -95,7 +95,7 @@ async def test_the_status_is_read_updated_and_patched_by_itself(server: Server):
     patch = {"metadata": {"annotations": {"patched": "true"}}, "status": {"storedVersions": ["v1", "v0"]}}
     patched = await server.ask("PATCH", f"{NAME}/status", patch, content_type=MERGE)
     assert patched["status"]["storedVersions"] == ["v1", "v0"]
-    assert patched["metadata"]["annotations"] == {"patched": "true"}
+    assert "annotations" not in patched["metadata"]
     refused = await change(server, versions=[version()])
     assert refused["code"] == 422 and "v0 was previously a storage version" in refused["message"]
 
@@ -173,6 +173,16 @@ async def test_a_deprecated_version_warns_with_every_answer(server: Server):
     assert warnings == {
         "v1": None, "v1beta1": '299 - "example.com/v1beta1 Widget is deprecated"', "v1alpha1": '299 - "use v1, please"'
     }  # fmt: skip
+
+
+async def test_a_format_that_is_none_is_warned_of_when_it_comes(server: Server):
+    text = {"type": "string", "format": "nope"}
+    properties = {"a": text, "b": {"type": "string", "format": "date-time"}, "c": {"type": "integer", "format": "int32"}}
+    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "object", "properties": properties}}}}
+    made = await server.send("POST", DEFINITIONS, definition(version(schema=schema)))
+    assert made.headers["Warning"] == '299 - "unrecognized format \\"nope\\""'
+    changed = await server.send("PATCH", NAME, {"metadata": {"labels": {"a": "b"}}}, content_type=MERGE)
+    assert "Warning" not in changed.headers
 
 
 async def test_discovery_tells_the_storage_version_by_its_hash(server: Server):
