@@ -78,6 +78,6 @@ async def test_what_is_replaced_is_used_by_further_connections(kubelets: Kubelet
 async def test_pods_at_a_kubelets_address_are_not_shown_our_certificate(server: Any) -> None:
     """A pod on its node's network has the node's address; who may proxy to it must not become us for its kubelet."""
     proxy = server.api._proxy
-    for_pods = proxy._transport("https://192.0.2.1:10250")
-    assert proxy._transport("https://192.0.2.1:10250", kubelet=True) is not for_pods
-    assert proxy._transport("https://192.0.2.1:10250") is for_pods
+    for_pods = await proxy._transport("https://192.0.2.1:10250")
+    assert await proxy._transport("https://192.0.2.1:10250", kubelet=True) is not for_pods
+    assert await proxy._transport("https://192.0.2.1:10250") is for_pods
