@@ -76,7 +76,14 @@ def decode(body: bytes, default: GroupVersionKind) -> Object:
         kind = given.get("kind") or default.kind
         raw = base64.b64decode(envelope.get("raw", ""))
         obj = _message(message_name(GroupVersionKind(group, version, kind)), raw, 0)
-    except (KeyError, ValueError, IndexError, struct.error) as error:
+    except (
+        AttributeError,
+        IndexError,
+        KeyError,
+        TypeError,
+        ValueError,
+        struct.error,
+    ) as error:  # a number where a text was due
         raise BadRequest(f"the object provided is unrecognized (must be of type {default.kind}): {error}") from error
     return {"kind": kind, "apiVersion": f"{group}/{version}" if group else version, **obj}
 

@@ -10,18 +10,21 @@ of the store reads it anew.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 from weakref import WeakSet
 
 from pybernetes.apiserver.encryption.entries import Transformed, Unreadable, internal_error
-from pybernetes.apiserver.encryption.transformers import ENCRYPTED, CannotTransform, Identity, Origin, Place, Transformer
+from pybernetes.apiserver.encryption.foreign import PROTOBUF, json_of
+from pybernetes.apiserver.encryption.transformers import CannotTransform, Identity, Origin, Place, Transformer
 from pybernetes.machinery.log import logger
 from pybernetes.store.interface import Change, Compacted, Entry, KeyExists, Mismatch, Page, Revision, Store, Watch
 
 log = logger("apiserver")
 
 ROOT = "/registry/"
+NO_JSON = b"k8s"  # how all begins that is not stored as it is here: what is encrypted, what is protobuf
 _IDENTITY = Identity()
 
 
@@ -159,17 +162,20 @@ class EncryptedStore:
     async def opened(self, entry: Entry) -> Entry:
         """An entry of the inner store, as it is meant."""
         transformer = self._transformer(entry.key)
-        if transformer is None and not entry.value.startswith(ENCRYPTED):
+        if transformer is None and not entry.value.startswith(NO_JSON):
             return entry
         place = self._place(entry.key)
         try:
             value, origin = await (transformer or _IDENTITY).read(entry.value, place)
-        except CannotTransform as error:
+            if value.startswith(PROTOBUF) and place.resource:
+                value = json_of(value)
+        except (CannotTransform, ValueError) as error:
             if not self._met_unreadable:  # one line, not one for each
                 self._met_unreadable = True
-                log.warning("Cannot decrypt what is stored", key=entry.key, err=str(error))
+                log.warning("Cannot read what is stored", key=entry.key, err=str(error))
             return Unreadable(entry, str(error))
-        assert transformer is not None  # identity does not read what is encrypted
+        if transformer is None:
+            return replace(entry, value=value)
         return Transformed(
             entry.key, value, entry.create_revision, entry.mod_revision, entry.version, entry.lease, origin=origin,
             transformer=transformer,

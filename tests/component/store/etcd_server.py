@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from base64 import b64decode
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -110,6 +111,11 @@ class EtcdServer:
         if check and done.returncode:
             raise RuntimeError(f"etcdctl {' '.join(arguments)}: {done.stderr}")
         return done.stdout
+
+    def raw(self, key: str) -> bytes:
+        """A value's bytes."""
+        [found] = json.loads(self.ctl("get", key, "-w", "json"))["kvs"]
+        return b64decode(found["value"])
 
     def empty(self) -> None:
         """Without keys and leases; revisions go on."""
