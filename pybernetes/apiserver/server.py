@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pybernetes.apiserver import authentication, compression, deadlines, indenting, refusals, requests, reviews
 from pybernetes.apiserver.admission import chain
+from pybernetes.apiserver.admission.condition_metrics import ConditionMetrics
 from pybernetes.apiserver.admission.measured import MeasuredChain
 from pybernetes.apiserver.admission.policies import params_access
 from pybernetes.apiserver.admission.policies.metrics import PoliciesMetrics
@@ -164,10 +165,11 @@ class ApiServer:
         versions = self._versions = KindVersions(self.kinds)
         self._policy_metrics = PoliciesMetrics()
         self._webhook_metrics = WebhookMetrics(clock)
+        conditions = self._condition_metrics = ConditionMetrics(clock)
         admission = MeasuredChain(chain.build(
             self.reader, self.writer, authorizer=self._authorizer, clock=clock, entropy=entropy,
-            webhooks=Caller(self._webhooks, versions, entropy, self._authorizer, self._webhook_metrics),
-            policies=Policies(versions, self._policy_metrics),
+            webhooks=Caller(self._webhooks, versions, entropy, self._authorizer, self._webhook_metrics, conditions),
+            policies=Policies(versions, self._policy_metrics, conditions),
             tolerations_s=config.default_tolerations_s,
             enable=config.enable_admission_plugins, disable=config.disable_admission_plugins,
         ).plugins, clock)  # fmt: skip
@@ -216,7 +218,7 @@ class ApiServer:
             build.families, self.metrics.families, admission.families, lambda: store.families(self.kinds),
             lambda: stored_families(self.kinds.values(), self.config.storage_files), lambda: watches.families(self.kinds),
             self._authenticator.metrics.families, self._authorizer.metrics.families, self._conversions.metrics.families,
-            self._policy_metrics.families, self._webhook_metrics.families,
+            self._policy_metrics.families, self._webhook_metrics.families, self._condition_metrics.families,
         ]  # fmt: skip
         gate, auditor = self._gate, self._auditor
         if gate is not None:

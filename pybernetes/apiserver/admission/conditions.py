@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pybernetes.apiserver.admission.condition_metrics import Counted
     from pybernetes.apiserver.admission.verdicts import Verdicts
     from pybernetes.machinery.cel.admission import Expression
 
@@ -17,8 +18,16 @@ class ConditionsFailed(Exception):
     """Conditions that could not be evaluated, none of the others being false."""
 
 
-async def hold(conditions: Sequence[Expression], variables: Mapping[str, Any], verdicts: Verdicts) -> bool:
+async def hold(conditions: Sequence[Expression], variables: Mapping[str, Any], verdicts: Verdicts, counted: Counted) -> bool:
     """Whether all of them hold. Raises `ConditionsFailed`."""
+    began = counted.metrics.monotonic()
+    try:
+        return await _hold(conditions, variables, verdicts, counted)
+    finally:
+        counted.took_since(began)
+
+
+async def _hold(conditions: Sequence[Expression], variables: Mapping[str, Any], verdicts: Verdicts, counted: Counted) -> bool:
     from pybernetes.apiserver.admission.evaluation import Evaluation, ExpressionFailed, OutOfBudget
     from pybernetes.machinery.cel.admission import CONDITIONS_BUDGET  # loaded by those who use conditions
 
@@ -30,9 +39,11 @@ async def hold(conditions: Sequence[Expression], variables: Mapping[str, Any], v
         except OutOfBudget as error:
             raise ConditionsFailed(str(error)) from error
         except ExpressionFailed as error:
+            counted.failed()
             failures.append(str(error))
             continue
         if result is False:
+            counted.excluded()
             return False
         if result is not True:
             failures.append(f"cel expression '{condition.text}' must evaluate to a bool")

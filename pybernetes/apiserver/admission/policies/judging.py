@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pybernetes.apiserver.admission.condition_metrics import Counted
 from pybernetes.apiserver.admission.conditions import ConditionsFailed, hold
 from pybernetes.apiserver.admission.evaluation import Evaluation, ExpressionFailed, OutOfBudget
 from pybernetes.apiserver.admission.policies.compiled import AuditAnnotation, Policy, Validation
@@ -46,10 +47,11 @@ class Judgement:
     annotations: tuple[Annotation, ...] = ()
 
 
-async def judge(policy: Policy, variables: dict[str, Any], verdicts: Verdicts, monotonic: Callable[[], float]) -> Judgement:
+async def judge(policy: Policy, variables: dict[str, Any], verdicts: Verdicts, counted: Counted) -> Judgement:
     """`variables`: what the policy sees of the request, and `params`."""
+    monotonic = counted.metrics.monotonic
     try:
-        if policy.conditions and not await hold(policy.conditions, variables, verdicts):
+        if policy.conditions and not await hold(policy.conditions, variables, verdicts, counted):
             return Judgement()
         evaluation = Evaluation(variables, verdicts, POLICY_BUDGET, policy.variables)
         decisions = []

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import TYPE_CHECKING, Final
+
+from pybernetes.apiserver.metrics.series import Histogram, Labels, counter, histogram
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -31,27 +31,24 @@ class PolicyMetrics:
     def __init__(self, name: str, labels: Sequence[str]) -> None:
         self.name = name
         self.labels = tuple(labels)
-        self._series: dict[tuple[str, ...], tuple[list[int], float]] = {}
+        self._series: dict[Labels, Histogram] = {}
 
-    def observe(self, labels: tuple[str, ...], seconds: float) -> None:
-        buckets, total = self._series.get(labels) or ([0] * (len(BUCKETS_S) + 1), 0.0)
-        if labels not in self._series and len(self._series) >= SERIES_MAX:
-            return
-        buckets[bisect_left(BUCKETS_S, seconds)] += 1
-        self._series[labels] = (buckets, total + seconds)
+    def observe(self, labels: Labels, seconds: float) -> None:
+        found = self._series.get(labels)
+        if found is None:
+            if len(self._series) >= SERIES_MAX:
+                return
+            found = self._series[labels] = Histogram(BUCKETS_S)
+        found.observe(seconds)
 
     def families(self) -> Sequence[Metric]:
-        """What there is to render; loads the metrics library."""
-        from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
-
-        checks = CounterMetricFamily(f"{self.name}_check", "Checks by what came of them.", labels=self.labels)
-        seconds = HistogramMetricFamily(f"{self.name}_check_duration_seconds", "Time of checks.", labels=self.labels)
-        for labels, (buckets, total) in self._series.items():
-            counts = list(accumulate(buckets))
-            checks.add_metric(labels, counts[-1])
-            bounds = [*map(str, BUCKETS_S), "+Inf"]
-            seconds.add_metric(labels, buckets=list(zip(bounds, counts, strict=True)), sum_value=total)
-        return [checks, seconds]
+        """Call on the loop."""
+        checks: dict[Labels, float] = {key: sum(found.buckets) for key, found in self._series.items()}
+        durations = [(key, found.copy()) for key, found in self._series.items()]
+        return [
+            counter(f"{self.name}_check", "Checks by what came of them.", self.labels, checks),
+            histogram(f"{self.name}_check_duration_seconds", "Time of checks.", self.labels, durations),
+        ]
 
 
 class PoliciesMetrics:

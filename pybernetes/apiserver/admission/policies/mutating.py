@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pybernetes.apiserver.admission import mutation as mutations
+from pybernetes.apiserver.admission.condition_metrics import Counted
 from pybernetes.apiserver.admission.conditions import ConditionsFailed, hold
 from pybernetes.apiserver.admission.evaluation import Evaluation, ExpressionFailed, OutOfBudget, variables_of
 from pybernetes.apiserver.admission.interface import AdmissionRequest
@@ -77,7 +78,8 @@ async def _follow(
     if policy.conditions:
         try:
             seen = {**await variables_of(request, found.match, tools.versions), **given}
-            if not await hold(policy.conditions, seen, verdicts):
+            counted = Counted(tools.conditions, ("policy", policy.name, request.operation.value, "admit"))
+            if not await hold(policy.conditions, seen, verdicts, counted):
                 return ()
         except ConditionsFailed as error:
             return (Problem(policy, binding, str(error), "Invalid"),)

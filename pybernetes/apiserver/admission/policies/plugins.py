@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pybernetes.apiserver.admission.condition_metrics import ConditionMetrics
 from pybernetes.apiserver.admission.interface import AdmissionPlugin, AdmissionRequest, Operation
 from pybernetes.apiserver.admission.policies.metrics import PoliciesMetrics, PolicyMetrics
 from pybernetes.apiserver.admission.policies.source import Source
@@ -31,6 +32,10 @@ class Policies:
 
     versions: Versions
     metrics: PoliciesMetrics
+    conditions: ConditionMetrics
+
+    def tools(self, metrics: PolicyMetrics, reader: Reader, authorizer: Authorizer, clock: Clock) -> Tools:
+        return Tools(reader, self.versions, authorizer, clock, metrics, self.conditions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +47,14 @@ class Tools:
     authorizer: Authorizer
     clock: Clock
     metrics: PolicyMetrics
+    conditions: ConditionMetrics
 
 
 class ValidatingAdmissionPolicy(AdmissionPlugin):
     name = "ValidatingAdmissionPolicy"
 
     def __init__(self, policies: Policies, reader: Reader, authorizer: Authorizer, clock: Clock) -> None:
-        self._tools = Tools(reader, policies.versions, authorizer, clock, policies.metrics.validating)
+        self._tools = policies.tools(policies.metrics.validating, reader, authorizer, clock)
         self._source = Source(reader, VALIDATING_ADMISSION_POLICIES, VALIDATING_ADMISSION_POLICY_BINDINGS)
 
     async def validate(self, request: AdmissionRequest) -> None:
@@ -64,7 +70,7 @@ class MutatingAdmissionPolicy(AdmissionPlugin):
     name = "MutatingAdmissionPolicy"
 
     def __init__(self, policies: Policies, reader: Reader, authorizer: Authorizer, clock: Clock) -> None:
-        self._tools = Tools(reader, policies.versions, authorizer, clock, policies.metrics.mutating)
+        self._tools = policies.tools(policies.metrics.mutating, reader, authorizer, clock)
         self._source = Source(reader, MUTATING_ADMISSION_POLICIES, MUTATING_ADMISSION_POLICY_BINDINGS)
 
     async def admit(self, request: AdmissionRequest) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 import orjson
 
+from pybernetes.apiserver.admission.condition_metrics import Counted
 from pybernetes.apiserver.admission.evaluation import variables_of
 from pybernetes.apiserver.admission.interface import AdmissionRequest
 from pybernetes.apiserver.admission.policies.compiled import Binding, Policy
@@ -70,8 +71,9 @@ async def _hear(
         return () if policy.ignores_failures else (Denial(policy, binding, why),)
     seen["namespaceObject"] = namespace_value(namespace_of_request(request, tools.reader))
     denials: list[Denial] = []
+    counted = Counted(tools.conditions, ("policy", policy.name, request.operation.value, "validate"))
     for params in found.params:
-        judgement = await judge(policy, {**seen, "params": params}, verdicts, tools.clock.monotonic)
+        judgement = await judge(policy, {**seen, "params": params}, verdicts, counted)
         for index, decision in enumerate(judgement.decisions):
             if _act(decision, index, found, request, tools):
                 denials.append(Denial(policy, binding, decision.message, decision.reason))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pybernetes.apiserver.admission.condition_metrics import ConditionMetrics, Counted
 from pybernetes.apiserver.admission.conditions import ConditionsFailed, hold
 from pybernetes.apiserver.admission.described import seen_as
 from pybernetes.apiserver.admission.interface import AdmissionRequest
@@ -38,8 +39,9 @@ class Caller:
     entropy: Entropy
     authorizer: Authorizer  # for match conditions
     metrics: WebhookMetrics
+    conditions: ConditionMetrics
 
-    async def invocation(self, hook: Hook, request: AdmissionRequest, reader: Reader) -> Invocation | None:
+    async def invocation(self, hook: Hook, request: AdmissionRequest, reader: Reader, *, mutating: bool) -> Invocation | None:
         """How the hook is to be called; None if the request does not concern it.
 
         Raises `NotFound` for a namespace that is not there, `Forbidden` where its conditions cannot be evaluated.
@@ -47,7 +49,8 @@ class Caller:
         found = match(hook, request, reader, self.versions)
         if found is None or not hook.match_conditions:
             return found
-        return found if await self._conditions_hold(hook, request, found.match) else None
+        counted = Counted(self.conditions, ("webhook", hook.name, request.operation.value, "admit" if mutating else "validate"))
+        return found if await self._conditions_hold(hook, request, found.match, counted) else None
 
     async def seen(self, request: AdmissionRequest, invocation: Invocation) -> tuple[Object | None, Object | None]:
         """The object and the old one as the hook sees them. Raises `InternalError` if they cannot be converted."""
@@ -59,7 +62,7 @@ class Caller:
         except ConversionFailed as error:
             raise review.internal(error.message) from error
 
-    async def _conditions_hold(self, hook: Hook, request: AdmissionRequest, match: Match) -> bool:
+    async def _conditions_hold(self, hook: Hook, request: AdmissionRequest, match: Match, counted: Counted) -> bool:
         from pybernetes.apiserver.admission.evaluation import variables_of  # loads CEL
         from pybernetes.apiserver.admission.verdicts import Verdicts
 
@@ -69,7 +72,7 @@ class Caller:
         except ConversionFailed as error:
             raise review.internal(error.message) from error
         try:
-            return await hold(conditions, variables, Verdicts(self.authorizer, request))
+            return await hold(conditions, variables, Verdicts(self.authorizer, request), counted)
         except ConditionsFailed as error:
             log.warning("Failed evaluating match conditions", webhook=hook.name, ignored=hook.ignores_failures, err=str(error))
             if not hook.ignores_failures:

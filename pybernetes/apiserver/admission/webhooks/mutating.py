@@ -35,7 +35,7 @@ class MutatingAdmissionWebhook(AdmissionPlugin):
         for index, hook in enumerate(hooks):
             if not rounds.is_due(hook.uid):
                 continue
-            invocation = await self._caller.invocation(hook, request, self._reader)
+            invocation = await self._caller.invocation(hook, request, self._reader, mutating=True)
             if invocation is None:
                 continue
             suffix = f"round_{rounds.number}_index_{index}"

@@ -25,7 +25,7 @@ class ValidatingAdmissionWebhook(AdmissionPlugin):
         hooks = self._source.current()
         if not hooks or is_exempt(request):
             return
-        found = [await self._caller.invocation(hook, request, self._reader) for hook in hooks]
+        found = [await self._caller.invocation(hook, request, self._reader, mutating=False) for hook in hooks]
         invocations = [invocation for invocation in found if invocation is not None]
         if not invocations:
             return

@@ -79,3 +79,19 @@ async def test_a_status_is_mutated_by_policies_that_match_it(server: Any, mutati
     answer = await server.ask("PUT", "/api/v1/namespaces/n/status", space)
     (only,) = answer["status"]["conditions"]
     assert (only["status"], only["message"]) == ("Unknown", "mutated")
+
+
+async def test_metrics_tell_of_mutations_and_of_conditions(server: Any, mutating: Any) -> None:
+    conditions = [{"name": "some", "expression": "object.metadata.annotations['n'] != '3'"}]
+    await mutating(counting(), name="m", matchConditions=conditions, **MATCHED)
+    for n in ("1", "7", "3"):
+        await annotated(server, n=n)
+    samples = {
+        (sample.name, sample.labels.get("kind")): sample.value
+        for source in server.api.metric_sources
+        for family in source()
+        for sample in family.samples
+    }
+    assert samples["apiserver_mutating_admission_policy_check_total", None] == 2
+    assert samples["apiserver_admission_match_condition_exclusions_total", "policy"] == 1
+    assert samples["apiserver_admission_match_condition_evaluation_seconds_count", "policy"] >= 3

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pybernetes.apiserver.admission.condition_metrics import ConditionMetrics, Counted
 from pybernetes.apiserver.admission.interface import AdmissionRequest, Operation
 from pybernetes.apiserver.admission.matching import compile_criteria, match
 from pybernetes.apiserver.admission.policies.compiled import compile_policy
@@ -17,6 +18,7 @@ from pybernetes.apiserver.admission.verdicts import Verdicts
 from pybernetes.apiserver.admission.versions import KindVersions
 from pybernetes.apiserver.attributes import RequestInfo, User
 from pybernetes.apiserver.authorization.interface import Decision, Verdict
+from pybernetes.machinery.clock import SystemClock
 from pybernetes.machinery.meta import GroupVersionKind, Resource
 from pybernetes.machinery.resources import (
     CONFIG_MAPS,
@@ -24,6 +26,7 @@ from pybernetes.machinery.resources import (
     VALIDATING_ADMISSION_POLICY_BINDINGS,
 )
 
+LABELS = ("policy", "p", "CREATE", "validate")
 RULE = {"operations": ["*"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}
 
 
@@ -124,10 +127,21 @@ class Allows:
         return Verdict(Decision.ALLOW if info.verb in self.allowed else Decision.NO_OPINION, f"as {info.verb}")
 
 
-async def judged(given: Any, authorizer: Any = None, **variables: Any) -> Judgement:
+class Ticking(SystemClock):
+    """Time goes by whenever it is asked for."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+
+    def monotonic(self) -> float:
+        self._seconds += 1
+        return self._seconds
+
+
+async def judged(given: Any, authorizer: Any = None, metrics: ConditionMetrics | None = None, **variables: Any) -> Judgement:
     seen = {"object": {"n": 1}, "oldObject": None, "request": {}, "namespaceObject": None, "params": None, **variables}
-    ticks = iter(range(100))
-    return await judge(compile_policy(given), seen, Verdicts(authorizer or Allows(), request()), lambda: float(next(ticks)))
+    counted = Counted(metrics or ConditionMetrics(Ticking()), LABELS)
+    return await judge(compile_policy(given), seen, Verdicts(authorizer or Allows(), request()), counted)
 
 
 async def test_there_is_a_decision_on_each_validation():
@@ -208,6 +222,19 @@ def test_checks_are_counted_by_what_came_of_them():
     assert [(sample.name, sample.value) for sample in checks.samples] == [("x_check_total", 3)]
     buckets = {sample.labels["le"]: sample.value for sample in took.samples if sample.name.endswith("_bucket")}
     assert list(buckets.values()) == [1, 2, 2, 2, 2, 3] and len(buckets) == len(BUCKETS_S) + 1
+
+
+async def test_conditions_are_counted():
+    metrics = ConditionMetrics(Ticking())
+    broken, no = {"name": "b", "expression": "object.m == 1"}, {"name": "c", "expression": "object.n == 2"}
+    await judged(policy("true", matchConditions=[broken, no]), metrics=metrics)
+    await judged(policy("true", matchConditions=[no]), metrics=metrics)
+    await judged(policy("true"), metrics=metrics)
+    assert (metrics.errors, metrics.exclusions) == ({LABELS: 1}, {LABELS: 2})
+    errors, exclusions, took = metrics.families()
+    assert errors.name == "apiserver_admission_match_condition_evaluation_errors"
+    assert exclusions.samples[0].labels == {"kind": "policy", "name": "p", "operation": "CREATE", "type": "validate"}
+    assert [sample.value for sample in took.samples if sample.name.endswith(("_count", "_sum"))] == [2, 2]
 
 
 @pytest.mark.parametrize(
