@@ -14,15 +14,17 @@ from urllib.parse import unquote
 from pybernetes.apiserver.attributes import User
 from pybernetes.apiserver.authentication.authorities import Authorities
 from pybernetes.apiserver.authentication.options import RequestHeaderOptions
-from pybernetes.apiserver.authentication.x509 import common_name
+from pybernetes.apiserver.authentication.x509 import read
+from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.errors import Unauthorized
 from pybernetes.machinery.http.messages import Request, lines_of
 
 
 class FrontProxies:
-    def __init__(self, options: RequestHeaderOptions, authorities: Authorities) -> None:
+    def __init__(self, options: RequestHeaderOptions, authorities: Authorities, clock: Clock) -> None:
         """Raises ValueError for a header without a name."""
         self._authorities = authorities
+        self._clock = clock
         self._allowed_names = frozenset(options.allowed_names)
         self._username = _names(options.username_headers)
         self._uid = _names(options.uid_headers)
@@ -46,10 +48,10 @@ class FrontProxies:
     def _check_certificate(self, request: Request) -> None:
         if not self._authorities.have_vouched_for(request):
             raise Unauthorized("x509: certificate signed by unknown authority")
-        if self._allowed_names:
-            proxy = common_name(request.peer_chain[0])
-            if proxy not in self._allowed_names:
-                raise Unauthorized(f"x509: subject with cn={proxy} is not in the allowed list")
+        certificate = read(request.peer_chain[0])
+        certificate.check_time(self._clock.now())
+        if self._allowed_names and certificate.common_name not in self._allowed_names:
+            raise Unauthorized(f"x509: subject with cn={certificate.common_name} is not in the allowed list")
 
     def _extra(self, headers: Mapping[str, str]) -> Mapping[str, tuple[str, ...]]:
         extra: dict[str, tuple[str, ...]] = {}

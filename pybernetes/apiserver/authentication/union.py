@@ -164,7 +164,7 @@ def build(options: Options, *, reader: Reader, writer: Writer, clock: Clock, ent
     """
     metrics = Metrics(options.server_id)
     authorities: list[Authorities] = []
-    certificates = _certificate_authenticators(options, authorities)
+    certificates = _certificate_authenticators(options, authorities, clock)
     tokens = _token_authenticators(options, reader=reader, writer=writer, clock=clock)
     given = _configuration(options)
     issuers = webhook = None
@@ -192,16 +192,16 @@ def build(options: Options, *, reader: Reader, writer: Writer, clock: Clock, ent
 # What is imported below is heavy (pyjwt, cryptography), and not every server has it.
 
 
-def _certificate_authenticators(options: Options, authorities: list[Authorities]) -> list[Authenticator]:
+def _certificate_authenticators(options: Options, authorities: list[Authorities], clock: Clock) -> list[Authenticator]:
     found: list[Authenticator] = []
     if options.request_header is not None:
         authorities.append(Authorities(options.request_header.client_ca_file))
-        found.append(FrontProxies(options.request_header, authorities[-1]))
+        found.append(FrontProxies(options.request_header, authorities[-1], clock))
     if options.client_ca_file is not None:
         authorities.append(Authorities(options.client_ca_file))
-        found.append(ClientCertificates(authorities[-1]))
+        found.append(ClientCertificates(authorities[-1], clock))
     elif options.request_header is None:
-        found.append(ClientCertificates())
+        found.append(ClientCertificates(None, clock))
     return found
 
 

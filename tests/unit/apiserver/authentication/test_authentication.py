@@ -8,7 +8,7 @@ import pytest
 from pybernetes.apiserver.attributes import User
 from pybernetes.apiserver.authentication import Options, build
 from pybernetes.apiserver.authentication.reviews import self_subject_review, token_review
-from pybernetes.apiserver.authentication.x509 import user_of
+from pybernetes.apiserver.authentication.x509 import read
 from pybernetes.machinery import errors
 from pybernetes.machinery.http.messages import Request
 from pybernetes.machinery.resources import SECRETS
@@ -79,7 +79,7 @@ async def test_a_certificate_names_user_and_groups_and_goes_before_a_token(authe
 
 
 def test_a_certificate_without_a_name_is_nobodys(certificate):
-    assert user_of(certificate(("ORGANIZATION_NAME", "dev"))) is None
+    assert read(certificate(("ORGANIZATION_NAME", "dev"))).user is None
 
 
 async def test_tokens_of_the_file_are_known_by_exact_text(authenticator):

@@ -116,3 +116,13 @@ def test_a_header_needs_a_name(authorities, cluster, clock, entropy, tmp_path):
     options = Options(request_header=RequestHeaderOptions(tmp_path / "proxies.crt", username_headers=("X-User", " ")))
     with pytest.raises(ValueError, match='empty header " "'):
         build(options, reader=cluster, writer=cluster, clock=clock, entropy=entropy)
+
+
+async def test_a_connection_does_not_outlive_its_certificate(authenticator, authorities, clock):
+    user = request(chain(authorities["users"], "jane", now=clock.now()))
+    proxy = request(chain(authorities["proxies"], "front", now=clock.now()), x_remote_user="jane")
+    assert (await authenticator.authenticate(user)).name == "jane"
+    clock.advance(366 * 24 * 3600)
+    for asked in (user, proxy):
+        with pytest.raises(errors.Unauthorized):
+            await authenticator.authenticate(asked)
