@@ -6,6 +6,7 @@ Version 2 of the documents knows less than version 3: what it cannot say is left
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 from pybernetes.apiserver.custom_resources.kinds import CustomKind
@@ -83,8 +84,9 @@ def _schema(definition: Mapping[str, Any] | None, common: Object, adapt: Callabl
     return schema
 
 
+@cache
 def _common_fields(prefix: str) -> Object:
-    """What every object has, described as in the documents of the built-in types."""
+    """What every object has, described as in the documents of the built-in types. Shared."""
     fields: Object = {
         "apiVersion": {"type": "string"},
         "kind": {"type": "string"},
@@ -99,7 +101,9 @@ def _reference(prefix: str, name: str) -> Object:
     return {"allOf": [reference]} if "components" in prefix else reference
 
 
+@cache
 def _meta_definitions(prefix: str) -> Object:
+    """Shared."""
     from pybernetes.apiserver import openapi  # which imports this module
 
     return openapi.meta_definitions(prefix, v3="components" in prefix)
