@@ -21,6 +21,7 @@ from pybernetes.apiserver.admission.policies.plugins import MutatingAdmissionPol
 from pybernetes.apiserver.admission.policies.source import Bound
 from pybernetes.apiserver.admission.refusals import refusal
 from pybernetes.apiserver.admission.verdicts import Verdicts
+from pybernetes.apiserver.registry.conversion import ConversionFailed
 from pybernetes.machinery import errors
 from pybernetes.machinery.cel.admission import POLICY_BUDGET, namespace_value
 from pybernetes.machinery.errors import BadRequest, InternalError, ServiceUnavailable, StatusError
@@ -75,14 +76,16 @@ async def _follow(
 ) -> Sequence[Problem]:
     """Carry out a policy's mutations for one set of parameters. Raises `StatusError` for what no policy allows to ignore."""
     policy, binding = found.policy, found.binding
-    if policy.conditions:
-        try:
-            seen = {**await variables_of(request, found.match, tools.versions), **given}
+    try:
+        seen = {**await variables_of(request, found.match, tools.versions), **given}
+        if policy.conditions:
             counted = Counted(tools.conditions, ("policy", policy.name, request.operation.value, "admit"))
             if not await hold(policy.conditions, seen, verdicts, counted):
                 return ()
-        except ConditionsFailed as error:
-            return (Problem(policy, binding, str(error), "Invalid"),)
+    except ConversionFailed as error:
+        return (Problem(policy, binding, f"failed to configure binding: failed to convert object version: {error}"),)
+    except ConditionsFailed as error:
+        return (Problem(policy, binding, str(error), "Invalid"),)
     key = (policy.name, binding.name, "" if given["params"] is None else key_of(given["params"]))
     if not rounds.is_due(key):
         return ()
@@ -93,7 +96,8 @@ async def _follow(
         started = tools.clock.monotonic()
         why = ""
         try:
-            seen = {**await variables_of(request, found.match, tools.versions), **given}
+            if changed:
+                seen = {**await variables_of(request, found.match, tools.versions), **given}
             changed |= await _carry_out(mutation, found, seen, request, verdicts, tools)
         except MutationFailed as error:
             why = str(error)
