@@ -120,3 +120,31 @@ async def test_what_makes_no_sense_is_refused(server: Any) -> None:
 @pytest.mark.parametrize("configuration", [{"enable_priority_and_fairness": False}])
 async def test_without_priority_and_fairness_nobody_is_classified(server: Any) -> None:
     assert SCHEMA_HEADER not in (await as_nobody(server, "/version")).headers
+
+
+async def test_what_others_say_in_a_status_stays(server: Any) -> None:
+    """Conformance: "API priority and fairness should support FlowSchema API operations" patches and updates the status."""
+    await server.ask("POST", SCHEMAS, schema("mine", "exempt", "nobody"))
+    await condition(server, "mine")
+    theirs = {"type": "PatchStatusFailed", "status": "Unknown", "reason": "Patched", "message": "by a test"}
+    found = await server.ask("GET", f"{SCHEMAS}/mine/status")
+    found["status"]["conditions"].append({**theirs, "lastTransitionTime": None})
+    assert (await server.send("PUT", f"{SCHEMAS}/mine/status", found)).status == 200
+    spec = {"spec": {"priorityLevelConfiguration": {"name": "absent"}}}
+    await server.ask("PATCH", f"{SCHEMAS}/mine", spec, content_type="application/merge-patch+json")
+    async with asyncio.timeout(5):
+        while True:
+            conditions = (await server.ask("GET", f"{SCHEMAS}/mine"))["status"]["conditions"]
+            if {one["type"]: one["status"] for one in conditions} == {"PatchStatusFailed": "Unknown", "Dangling": "True"}:
+                break
+            await asyncio.sleep(0.01)
+
+
+async def test_levels_and_schemas_are_deleted_by_selector(server: Any) -> None:
+    for name in ("one", "two"):
+        made = schema(name, "exempt", "nobody")
+        made["metadata"]["labels"] = {"e2e": "yes"}
+        await server.ask("POST", SCHEMAS, made)
+    await server.ask("DELETE", f"{SCHEMAS}?labelSelector=e2e%3Dyes")
+    names = {found["metadata"]["name"] for found in (await server.ask("GET", SCHEMAS))["items"]}
+    assert not {"one", "two"} & names and "exempt" in names
