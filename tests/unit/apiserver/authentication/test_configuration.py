@@ -1,8 +1,14 @@
 """What is wrong with an AuthenticationConfiguration is said in upstream's words."""
 
+import json
+from copy import deepcopy
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pybernetes.apiserver.authentication import OidcOptions, configuration
+from pybernetes.apiserver.authentication.claim_mapping import Mapping
 from pybernetes.apiserver.authentication.configuration import Configuration
 from pybernetes.apiserver.authentication.configuration_checks import check
 
@@ -174,3 +180,48 @@ def test_a_username_prefix_may_be_left_out_or_given(claim, given, prefix):
 def test_flags_that_do_not_go_together_are_refused(flags, said):
     with pytest.raises(ValueError, match=said):
         configuration.of_flags(flags)
+
+
+WHOLE = {
+    "kind": "AuthenticationConfiguration",
+    "apiVersion": "apiserver.config.k8s.io/v1",
+    "anonymous": {"enabled": True, "conditions": [{"path": "/livez"}]},
+    "jwt": [
+        entry(
+            {"discoveryURL": "https://found", "certificateAuthority": ""},
+            {
+                "groups": {"expression": "claims.g"}, "uid": {"claim": "oid"},
+                "extra": [{"key": "acme.io/a", "valueExpression": "claims.x"}],
+            },
+            claimValidationRules=[{"claim": "a", "requiredValue": "b"}, {"expression": "true"}],
+            userValidationRules=[{"expression": "true", "message": "no"}],
+        )
+    ],
+}  # fmt: skip
+PEM = "-----BEGIN CERTIFICATE-----\nxx\n-----END CERTIFICATE-----"
+ODD = (None, 5, 1.5, True, "", "x", [], {}, ["a"], [None], {"a": None}, "https://[::1", "claims.", "\0", PEM)
+
+
+def places(value, path=()):
+    """The ways to everything in a document."""
+    if path:
+        yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from places(inner, (*path, key))
+
+
+@given(st.sampled_from(sorted(places(WHOLE), key=str)), st.sampled_from(ODD))
+def test_whatever_is_somewhere_in_a_file_is_refused_or_can_be_carried_out(path, value):
+    document = deepcopy(WHOLE)
+    inner = document
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    try:
+        found = configuration.load(json.dumps(document).encode())
+        check(found, ())
+    except ValueError:
+        return
+    for each in found.jwt:
+        Mapping(each)
