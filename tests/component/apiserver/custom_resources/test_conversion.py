@@ -353,3 +353,25 @@ async def test_a_definition_whose_instances_cannot_be_converted_says_why_it_stay
     async with asyncio.timeout(10):
         while (await server.send("GET", f"{DEFINITIONS}/testcrs.stable.example.com")).status != 404:
             await asyncio.sleep(0.02)
+
+
+async def test_watches_of_both_versions_see_the_same_history_of_writes_in_both(server: Server, webhook: ConversionWebhook):
+    await define(server, webhook)
+    made = await server.ask("POST", path("v1"), test_cr())
+    since = made["metadata"]["resourceVersion"]
+    watches = [
+        asyncio.create_task(server.events(f"{path(version)}?watch=true&resourceVersion={since}", 20))
+        for version in ("v1", "v2")
+    ]
+
+    async def write(number: int) -> None:
+        change: Any = {"hostPort": f"h{number}:1"} if number % 2 else {"host": f"h{number}", "port": "1"}
+        answer = await server.ask("PATCH", path("v1" if number % 2 else "v2", "a"), change, content_type=MERGE)
+        assert answer["kind"] == "TestCr", answer
+
+    for first in range(0, 20, 4):  # a few at a time: more would give up over conflicts
+        await asyncio.gather(*(write(first + number) for number in range(4)))
+    old, new = await asyncio.gather(*watches)
+    assert [(event["object"]["metadata"], event["object"]["hostPort"]) for event in old] == [
+        (event["object"]["metadata"], f"{event['object']['host']}:{event['object']['port']}") for event in new
+    ]
