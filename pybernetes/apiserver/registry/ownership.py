@@ -77,6 +77,11 @@ def _resets(kind: Kind, subresource: str) -> FieldSet:
     return _STATUS if kind.has_status else {}
 
 
+def resets_metadata(kind: Kind, subresource: str) -> bool:
+    """Whether the endpoint keeps labels, annotations and the like as they are."""
+    return _resets(kind, subresource).get("f:metadata") == {}
+
+
 def writer_of(call: Call, kind: Kind, subresource: str = "", now: str = "") -> Writer:
     """`now`: if it was read from the clock already."""
     if subresource == SCALE:

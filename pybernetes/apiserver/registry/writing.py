@@ -305,6 +305,8 @@ class Writes:
                 _bump_generation(kind, new, old)
                 return list(special.validate(new, old))
             keep_all_but_status(new, old)
+            if ownership.resets_metadata(kind, subresource):
+                metadata.keep_metadata(context, new, old)
             strategy.prepare_for_status_update(context, new, old)
             return list(strategy.validate_status_update(new, old))
         if kind.has_status:

@@ -188,3 +188,14 @@ async def test_a_watch_list_begins_with_what_there_is_and_says_when_that_is_all(
         assert [event["type"] for event in events] == ["ADDED", "ADDED", "BOOKMARK"]
         assert events[-1]["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
         assert {event["object"]["kind"] for event in events} == {kind}
+
+
+async def test_the_status_of_what_configures_the_server_takes_nothing_but_the_status(server: Server):
+    """Upstream: `ResetObjectMetaForStatus`, which applied statuses are held against (its TestApplyResetFields)."""
+    path = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas"
+    await server.ask("POST", path, {"metadata": {"name": "f"}, "spec": {"priorityLevelConfiguration": {"name": "exempt"}}})
+    condition = {"type": "Dangling", "status": "False", "reason": "Found", "message": "", "lastTransitionTime": None}
+    patch = {"metadata": {"labels": {"a": "b"}}, "spec": {"matchingPrecedence": 7}, "status": {"conditions": [condition]}}
+    patched = await server.ask("PATCH", f"{path}/f/status", patch, content_type=MERGE)
+    assert patched["status"]["conditions"][0]["type"] == "Dangling"
+    assert "labels" not in patched["metadata"] and patched["spec"]["matchingPrecedence"] == 1000

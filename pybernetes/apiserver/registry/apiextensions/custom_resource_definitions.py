@@ -13,7 +13,6 @@ from typing import Any
 from pybernetes.apiserver.registry import printing
 from pybernetes.apiserver.registry.apiextensions import structural_schemas
 from pybernetes.apiserver.registry.apiextensions.definition_checks import validate_create, validate_update
-from pybernetes.apiserver.registry.metadata import keep_metadata
 from pybernetes.apiserver.registry.strategy import NAME, Column, Context, Strategy
 from pybernetes.machinery.clock import rfc3339
 from pybernetes.machinery.meta import Object, name_of
@@ -105,7 +104,6 @@ STRATEGY = Strategy(
     prepare_for_update=prepare_for_update,
     validate_create=validate_create,
     validate_update=validate_update,
-    prepare_for_status_update=keep_metadata,
     warnings=warnings,
     bumps_generation=True,
     has_status=True,
