@@ -17,6 +17,7 @@ from pybernetes.apiserver.audit.log import AuditLog
 from pybernetes.apiserver.authentication import flags as authentication
 from pybernetes.apiserver.authorization import Options as AuthorizationOptions
 from pybernetes.apiserver.authorization import configuration as authorization
+from pybernetes.apiserver.encryption.entries import CannotBeRead
 from pybernetes.apiserver.health import Options as HealthOptions
 from pybernetes.apiserver.identity import server_id
 from pybernetes.apiserver.kubernetes_service import keep_kubernetes_service
@@ -94,14 +95,21 @@ async def run(options: Options) -> None:
 async def _run(
     api: ApiServer, encryption: Encryption | None, options: Options, address: str, clock: Clock, entropy: Entropy
 ) -> None:
-    async with asyncio.TaskGroup() as group:
-        group.create_task(api.run())
-        if encryption is not None:
-            group.create_task(encryption.run())
-        if options.endpoint_reconciler_type != "none":
-            group.create_task(keep_kubernetes_service(api, address, options.secure_port, clock=clock, entropy=entropy))
-        await api.wait_ready()
-        gc.freeze()  # what was loaded is looked at no more
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(api.run())
+            if encryption is not None:
+                group.create_task(encryption.run())
+            if options.endpoint_reconciler_type != "none":
+                group.create_task(keep_kubernetes_service(api, address, options.secure_port, clock=clock, entropy=entropy))
+            await api.wait_ready()
+            gc.freeze()  # what was loaded is looked at no more
+    except* CannotBeRead as found:
+        first: BaseException = found
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        assert isinstance(first, CannotBeRead)
+        raise OSError(f"what the server itself needs cannot be read from its store: {first.key}: {first.why}") from found
 
 
 @dataclass(frozen=True, slots=True)

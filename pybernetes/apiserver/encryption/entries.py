@@ -51,8 +51,8 @@ class Unreadable(Entry):
 
     @property
     def value(self) -> bytes:
-        """Raises `InternalError`."""
-        raise internal_error(self.why)
+        """Raises `CannotBeRead`."""
+        raise CannotBeRead(self.key, self.why)
 
     def __repr__(self) -> str:
         return f"Unreadable(key={self.key!r}, mod_revision={self.mod_revision}, why={self.why!r})"
@@ -64,12 +64,18 @@ class Unreadable(Entry):
         return hash((self.key, self.mod_revision))
 
 
-def internal_error(why: str) -> InternalError:
-    return InternalError(f"Internal error occurred: {why}", causes=[Cause("", why)])
+class CannotBeRead(InternalError):
+    """Nor can it be written, where no provider can encrypt."""
+
+    def __init__(self, key: str, why: str, said: str = "") -> None:
+        """`said`: how the answer puts it, if not just `why`."""
+        super().__init__(f"Internal error occurred: {said or why}", causes=[Cause("", said or why)])
+        self.key = key
+        self.why = why
 
 
 def check_readable(entries: Iterable[Entry]) -> None:
-    """For a list, which is whole or not at all. Raises `InternalError`, naming the first entry that cannot be read."""
+    """For a list, which is whole or not at all. Raises `CannotBeRead`, naming the first entry that cannot."""
     if Unreadable in map(type, entries):
         broken = next(entry for entry in entries if isinstance(entry, Unreadable))
-        raise internal_error(f'unable to transform key "{broken.key}": {broken.why}')
+        raise CannotBeRead(broken.key, broken.why, f'unable to transform key "{broken.key}": {broken.why}')

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from weakref import WeakSet
 
-from pybernetes.apiserver.encryption.entries import Transformed, Unreadable, internal_error
+from pybernetes.apiserver.encryption.entries import CannotBeRead, Transformed, Unreadable
 from pybernetes.apiserver.encryption.foreign import PROTOBUF, json_of
 from pybernetes.apiserver.encryption.transformers import CannotTransform, Identity, Origin, Place, Transformer
 from pybernetes.machinery.log import logger
@@ -92,7 +92,7 @@ class _Current:
 
 
 class EncryptedStore:
-    """See `interface.Store`; writes may raise `InternalError` as well, where no provider can encrypt."""
+    """See `interface.Store`; writes may raise `CannotBeRead` as well, where no provider can encrypt."""
 
     def __init__(self, inner: Store, resources: Resources, providers: Providers, *, prefix: str = ROOT) -> None:
         """`prefix`: where keys that here start with `/registry/` are in etcd, since values are bound to their key there."""
@@ -217,7 +217,7 @@ class EncryptedStore:
         try:
             return await transformer.write(value, self._place(key))
         except CannotTransform as error:
-            raise internal_error(str(error)) from error
+            raise CannotBeRead(key, str(error)) from error
 
     # Who transforms what
 

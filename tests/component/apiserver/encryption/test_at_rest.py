@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.component.apiserver.conftest import Server
-from tests.component.apiserver.encryption.conftest import Encrypting, Start, aes
+from tests.component.apiserver.encryption.conftest import Encrypting, Start, aes, configuration
+from tests.component.store.etcd_server import free_port
 
 SECRETS = "/api/v1/namespaces/default/secrets"
 KEY = "/registry/secrets/default/a"
@@ -169,3 +174,22 @@ async def test_a_file_that_cannot_be_used_changes_nothing_and_is_counted(start: 
     assert (await found.stored(KEY)).startswith(b"k8s:enc:aesgcm:v1:one:")
     response = await found.server.send("GET", "/healthz/kms-providers")
     assert (response.status, response.body) == (200, b"ok")
+
+
+def test_a_server_that_cannot_read_what_it_needs_itself_says_so_and_ends(tmp_path: Path) -> None:
+    def serve(byte: int) -> subprocess.Popen[str]:
+        (tmp_path / "encryption.yaml").write_text(configuration(aes("one", byte), resources=("*.*",)))
+        command = [
+            sys.executable, "-m", "pybernetes", "apiserver", f"--data-dir={tmp_path}/data", "--bind-address=127.0.0.1",
+            f"--secure-port={free_port()}", f"--encryption-provider-config={tmp_path}/encryption.yaml",
+        ]  # fmt: skip
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+    with serve(1) as first:
+        assert first.stderr and "Serving" in first.stderr.readline()
+        time.sleep(1)  # it makes what every cluster has
+        first.terminate()
+    with serve(2) as second:
+        _, said = second.communicate(timeout=30)
+        assert second.returncode == 1
+        assert "pyb apiserver: what the server itself needs cannot be read from its store: /registry/" in said
