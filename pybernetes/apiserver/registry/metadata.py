@@ -85,7 +85,7 @@ def check_name(obj: Object, name: str) -> None:
     obj["metadata"]["name"] = name
 
 
-def begin(obj: Object, strategy: Strategy, now: datetime, entropy: Entropy) -> None:
+def begin(obj: Object, strategy: Strategy, now: datetime, uid: str) -> None:
     """What the server sets on a new object."""
     metadata = obj["metadata"]
     for field in (
@@ -97,7 +97,7 @@ def begin(obj: Object, strategy: Strategy, now: datetime, entropy: Entropy) -> N
         "resourceVersion",
     ):
         metadata.pop(field, None)
-    metadata["uid"] = entropy.uid()
+    metadata["uid"] = uid
     metadata["creationTimestamp"] = rfc3339(now)
     if strategy.bumps_generation:
         metadata["generation"] = 1
@@ -173,6 +173,14 @@ def validate_immutable(new: Object, old: Object) -> Iterator[FieldError]:
         if given is not None and given != old["metadata"].get(field):
             error = FieldError.invalid(f"metadata.{field}", given, "field is immutable")
             yield from (error, error)  # upstream looks twice, and says so
+
+
+def validate_mutated(new: Object, old: Object) -> Iterator[FieldError]:
+    """What admission tried to change of those fields, and of the name."""
+    name = new["metadata"].get("name", "")
+    if name != old["metadata"]["name"]:
+        yield FieldError.invalid("metadata.name", name, "field is immutable")
+    yield from validate_immutable(new, old)
 
 
 def validate_update(new: Object, old: Object) -> Iterator[FieldError]:

@@ -102,7 +102,8 @@ class Writes:
     async def _create(self, call: Call, kind: Kind, obj: Object, base: str, entries: Sequence[Object] | None) -> Entry:
         strategy, info = kind.strategy, call.info
         context = self.context(call)
-        metadata.begin(obj, strategy, context.now, call.entropy)
+        uid = call.entropy.uid()
+        metadata.begin(obj, strategy, context.now, uid)
         if entries is None:
             entries = ownership.created(call, kind, obj)
         request = AdmissionRequest(
@@ -113,7 +114,10 @@ class Writes:
             # Named before admission, so that plugins see the name (upstream since 1.32); tried again if it is taken.
             obj["metadata"] = metadata.ordered({"name": metadata.generate_name(base, call.entropy), **obj["metadata"]})
         await self.admission.admit(request)
-        obj = _given(request)
+        if request.object is not obj:  # webhooks and policies write as they like
+            obj = _given(request)
+            metadata.check_namespace(obj, kind.resource, info.namespace)
+            metadata.begin(obj, strategy, context.now, uid)
         await self._check_grant(kind, obj, None, call.user)
         if kind.has_status and not strategy.status_on_create:
             obj.pop("status", None)
@@ -256,6 +260,9 @@ class Writes:
         await self.admission.admit(request)
         if view is None:
             new = _given(request)
+            if new is not shown:  # webhooks and policies write as they like
+                metadata.check_namespace(new, kind.resource, call.info.namespace)
+                errors += metadata.validate_mutated(new, old)
         else:
             view.take(new, _given(request))
         metadata.carry_over(new, old)

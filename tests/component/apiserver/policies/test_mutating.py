@@ -223,3 +223,37 @@ async def test_nobody_owns_what_policies_add(mutating: Any, write: Any) -> None:
     answer = await write(own="1")
     fields = [entry["fieldsV1"] for entry in answer["metadata"]["managedFields"]]
     assert fields == [{"f:data": {".": {}, "f:own": {}}}]
+
+
+OTHER_NAMESPACE = "the namespace of the provided object does not match the namespace sent on the request"
+IMMUTABLE = 'ConfigMap "old" is invalid: metadata.{}: Invalid value: "{}": field is immutable'
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "made", "why_not"),
+    [
+        ("namespace", "other", OTHER_NAMESPACE, OTHER_NAMESPACE), ("name", "other", None, IMMUTABLE.format("name", "other")),
+        ("uid", "mine", None, IMMUTABLE.format("uid", "mine")), ("creationTimestamp", "2020-01-01T00:00:00Z", None, None),
+        ("deletionTimestamp", "2020-01-01T00:00:00Z", None, IMMUTABLE.format("deletionTimestamp", "2020-01-01T00:00:00Z")),
+        ("generation", 77, None, None), ("resourceVersion", "1", None, None),
+    ],
+)  # fmt: skip
+async def test_what_the_server_says_of_an_object_is_not_for_policies_to_say(
+    server: Any, mutating: Any, write: Any, field: str, value: Any, made: str | None, why_not: str | None
+) -> None:
+    before = await write("old")
+    await mutating(f'[JSONPatch{{op: "add", path: "/metadata/{field}", value: {value!r}}}]')
+    answer = await write("new")
+    if made is not None:
+        assert (answer["code"], answer["message"]) == (400, made)
+    elif field == "name":
+        assert (await server.ask("GET", f"{CONFIG_MAPS}/other"))["metadata"]["uid"] == answer["metadata"]["uid"]
+    else:
+        assert answer["metadata"].get(field) != value
+    answer = await server.ask("PUT", f"{CONFIG_MAPS}/old", {"metadata": {"name": "old"}, "data": {"a": "b"}})
+    if why_not is None:
+        assert (answer["metadata"].get(field), answer["data"]) == (before["metadata"].get(field), {"a": "b"}) or (
+            field == "resourceVersion"
+        )
+    else:
+        assert answer["message"].startswith(why_not), answer

@@ -71,7 +71,7 @@ def created(body: Object, context: Context) -> tuple[Object, list[str]]:
     if strategy.resource.namespaced:
         obj["metadata"]["namespace"] = "ns"
     strategy.default(obj)
-    metadata.begin(obj, strategy, context.now, context.entropy)
+    metadata.begin(obj, strategy, context.now, context.entropy.uid())
     if strategy.has_status and not strategy.status_on_create:
         obj.pop("status", None)
     strategy.prepare_for_create(context, obj)
