@@ -71,7 +71,6 @@ from pybernetes.apiserver.registry.store_access import ImageReader, ImageWriter
 from pybernetes.apiserver.registry.strategy import Context, Strategy
 from pybernetes.apiserver.registry.subresources import Subresources
 from pybernetes.apiserver.registry.writing import Writes
-from pybernetes.apiserver.websocket_watch import over_websocket
 from pybernetes.machinery import resources
 from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.entropy import Entropy
@@ -82,7 +81,6 @@ from pybernetes.machinery.errors import (
     StatusError,
     UnsupportedMediaType,
 )
-from pybernetes.machinery.http import websocket
 from pybernetes.machinery.http.health import ROOTS, Check
 from pybernetes.machinery.http.messages import Request, Response
 from pybernetes.machinery.log import logger
@@ -497,7 +495,11 @@ class ApiServer:
             return await reading.list_(call, kind, self.image)
         if verb == "watch":
             response = await reading.watch(call, kind, self.image, self.config.min_request_timeout_s)
-            return over_websocket(call.request, response) if websocket.is_upgrade(call.request) else response
+            if "upgrade" in call.request.headers:
+                from pybernetes.apiserver.websocket_watch import over_websocket  # loads wsproto
+
+                return over_websocket(call.request, response)
+            return response
         if verb == "create" and not info.name:
             return await self._writes.create(call, kind)
         if verb == "update" and info.name:

@@ -5,31 +5,30 @@ Source: API concepts, "Efficient detection of changes"; the framing is upstream'
 
 from __future__ import annotations
 
-import asyncio
 import struct
 from collections.abc import AsyncIterator, Iterator
 
 from pybernetes.apiserver.authentication.union import WEBSOCKET_TOKEN_PREFIX
 from pybernetes.machinery.http import websocket
 from pybernetes.machinery.http.messages import Request, Response
+from pybernetes.machinery.http.relay import until_either_ends
 from pybernetes.machinery.http.websocket import WebSocket
 
 
 def over_websocket(request: Request, response: Response) -> Response:
-    """`response`, the answer to a watch, as a WebSocket; a refusal as it is. Raises `BadRequest` for a malformed handshake."""
+    """`response`, the answer to a watch, as a WebSocket if that was asked for; a refusal as it is.
+
+    Raises `BadRequest` for a malformed handshake.
+    """
     events = response.body
-    if isinstance(events, bytes):
+    if isinstance(events, bytes) or not websocket.is_upgrade(request):
         return response
     in_protobuf = "protobuf" in response.headers.get("Content-Type", "")
 
     async def serve(socket: WebSocket) -> None:
-        sending, listening = asyncio.create_task(_send(socket, events, in_protobuf)), asyncio.create_task(_drain(socket))
         try:
-            await asyncio.wait([sending, listening], return_when=asyncio.FIRST_COMPLETED)
+            await until_either_ends(_send(socket, events, in_protobuf), _drain(socket))
         finally:
-            for task in (sending, listening):
-                task.cancel()
-            await asyncio.gather(sending, listening, return_exceptions=True)
             if hasattr(events, "aclose"):
                 await events.aclose()
 

@@ -10,19 +10,15 @@ Source: KEP-4006; the remote command protocol v4 (channels 0 stdin, 1 stdout, 2 
 
 from __future__ import annotations
 
-import asyncio
 import struct
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import orjson
 
 from pybernetes.machinery import spdy
 from pybernetes.machinery.http.messages import Upgradable
+from pybernetes.machinery.http.relay import until_either_ends
 from pybernetes.machinery.http.websocket import WebSocket
-from pybernetes.machinery.log import logger
-
-log = logger("streams")
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 NAMES = {STDIN: "stdin", STDOUT: "stdout", STDERR: "stderr", ERROR: "error", RESIZE: "resize"}
@@ -32,20 +28,6 @@ V5 = "v5.channel.k8s.io"
 PORT_FORWARD = "portforward.k8s.io"
 PORT_FORWARD_TUNNEL = f"{SPDY}+{PORT_FORWARD}"
 PORTS_MAX = 64
-
-
-async def relay(one: Upgradable, other: Upgradable) -> None:
-    """Bytes both ways until either side ends; then both are closed."""
-
-    async def copy(source: Upgradable, target: Upgradable) -> None:
-        while data := await source.read():
-            await target.write(data)
-
-    try:
-        await _until_either_ends(copy(one, other), copy(other, one))
-    finally:
-        one.close()
-        other.close()
 
 
 async def tunnel(socket: WebSocket, backend: Upgradable) -> None:
@@ -60,7 +42,7 @@ async def tunnel(socket: WebSocket, backend: Upgradable) -> None:
             await socket.send(data)
 
     try:
-        await _until_either_ends(inbound(), outbound())
+        await until_either_ends(inbound(), outbound())
     finally:
         backend.close()
 
@@ -73,18 +55,6 @@ async def translate_command(socket: WebSocket, backend: Upgradable, channels: Se
 async def translate_port_forward(socket: WebSocket, backend: Upgradable, ports: Sequence[int]) -> None:
     """The channel protocol: per port two channels, data and error; each begins with the port, two bytes little-endian."""
     await _PortForward(socket, backend, ports).run()
-
-
-async def _until_either_ends(*both: Coroutine[Any, Any, None]) -> None:
-    tasks = [asyncio.create_task(one) for one in both]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        for result in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(result, Exception) and not isinstance(result, OSError):
-                log.warning("A stream broke", error=repr(result))
 
 
 class _SpdySide:
@@ -123,7 +93,7 @@ class _Command(_SpdySide):
             self._streams[channel] = self.connection.open_stream({"streamtype": NAMES[channel]})
         try:
             await self.flush()
-            await _until_either_ends(self._inbound(), self._outbound())
+            await until_either_ends(self._inbound(), self._outbound())
         finally:
             self.backend.close()
 
@@ -184,7 +154,7 @@ class _PortForward(_SpdySide):
                 await self._socket.send(bytes([channel]) + struct.pack("<H", port))
         try:
             await self.flush()
-            await _until_either_ends(self._inbound(), self._outbound())
+            await until_either_ends(self._inbound(), self._outbound())
         finally:
             self.backend.close()
 

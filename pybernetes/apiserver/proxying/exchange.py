@@ -5,7 +5,7 @@ from __future__ import annotations
 from pybernetes.apiserver.authentication.union import WEBSOCKET_TOKEN_PREFIX
 from pybernetes.client.http import HttpTransport
 from pybernetes.machinery.http.messages import Request, Response, Upgradable
-from pybernetes.machinery.stream_translation import relay
+from pybernetes.machinery.http.relay import relay
 
 # Until an answer begins; then it may take as long as it likes. The log of a silent pod begins late.
 HEAD_TIMEOUT_S = 4 * 3600.0

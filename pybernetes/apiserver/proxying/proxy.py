@@ -13,7 +13,6 @@ from pybernetes.apiserver.admission.interface import AdmissionRequest, Operation
 from pybernetes.apiserver.aggregation.service_resolver import proxied_address
 from pybernetes.apiserver.authorization.interface import Authorizer, Decision
 from pybernetes.apiserver.calls import Call
-from pybernetes.apiserver.proxying import streams
 from pybernetes.apiserver.proxying.answers import View, presented
 from pybernetes.apiserver.proxying.exchange import exchange, forwarded_headers, upgrades
 from pybernetes.apiserver.proxying.kubelet_tls import KubeletTls, unverified_context
@@ -129,6 +128,8 @@ class Proxy:
 
     async def _stream(self, call: Call, options: Object) -> Response:
         """Exec, attach or port-forward."""
+        from pybernetes.apiserver.proxying import streams  # loads wsproto
+
         info = call.info
         pod = self._pod(call)
         container = container_name(pod, call.query.get("container", "")) if info.subresource != "portforward" else ""

@@ -13,6 +13,7 @@ from pybernetes.client.transport import ConnectionFailed
 from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.errors import BadRequest, InternalError
 from pybernetes.machinery.http.messages import Request, Response, Upgradable
+from pybernetes.machinery.http.relay import relay
 from pybernetes.machinery.http.websocket import Serve, WebSocket, accept
 from pybernetes.machinery.stream_translation import (
     PORT_FORWARD,
@@ -20,7 +21,6 @@ from pybernetes.machinery.stream_translation import (
     SPDY,
     V4,
     V5,
-    relay,
     translate_command,
     translate_port_forward,
     tunnel,
