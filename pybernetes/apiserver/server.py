@@ -1,8 +1,8 @@
 """The API server: a handler of HTTP requests over a store.
 
-A request passes, in upstream's order: request info → authentication → impersonation → authorization → (admission, in the
-registry) → the registry, discovery, or a proxied subresource. Nothing here knows of sockets: `handle` is served over TLS by
-`app`, and called directly by the in-process client.
+A request passes, in upstream's order: request info → authentication → impersonation → a place (flow control) → authorization →
+(admission, in the registry) → the registry, discovery, or a proxied subresource. Nothing here knows of sockets: `handle` is
+served over TLS by `app`, and called directly by the in-process client.
 """
 
 from __future__ import annotations

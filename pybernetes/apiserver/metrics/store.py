@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pybernetes.apiserver.image import ROOT, Table
+from pybernetes.apiserver.metrics.requests import SECONDS
 from pybernetes.apiserver.metrics.series import Histogram, counter, gauge, histogram
 from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.machinery.clock import Clock
@@ -17,7 +18,6 @@ from pybernetes.store.interface import Entry, Page, Revision, Store, Unavailable
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
-SECONDS: Final = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60)
 _NAMES: Final = ("operation", "group", "resource")
 
 

@@ -351,7 +351,7 @@ class Http1Connection(asyncio.Protocol):
                     await response.upgrade(self)
                     return
                 keep = keep and not self._upgraded and not self._server.stopping
-                if "Connection" in response.headers:  # the handler wants it closed
+                if response.headers.get("Connection") == "close":
                     keep = False
                 body = response.body
                 if isinstance(body, bytes):

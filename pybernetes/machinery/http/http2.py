@@ -393,7 +393,7 @@ class Http2Connection(asyncio.Protocol):
 
     async def _respond(self, stream: Stream, request: Request, response: Response) -> None:
         body = response.body
-        if "Connection" in response.headers:
+        if response.headers.get("Connection") == "close":
             self._take_leave()
         if isinstance(body, bytes):
             if self._gone(stream):
