@@ -141,12 +141,17 @@ def to_bytes(value: Any) -> bytes:
     return value.encode() if type(value) is str else bytes(value)
 
 
+_DURATION_MAX: Final = 1000  # characters: a call costs the same however long its text is
+
+
 def to_duration(value: Any) -> Duration:
     if type(value) is Duration:
         return value
     if type(value) is int:
         return Duration(value)
     want_texts(value)
+    if len(value) > _DURATION_MAX:
+        raise _unconvertible(value, "google.protobuf.Duration")
     try:
         return Duration(go_duration.parse(value))
     except ValueError:

@@ -25,6 +25,8 @@ REGEX_LENGTH: Final = 0.25  # of a character of a pattern
 LIST_BASE: Final = 10
 MAP_BASE: Final = 30
 STRUCT_BASE: Final = 40
+_PIECES_FREE: Final = 100
+_LENGTH_FREE: Final = 10_000
 
 Cost = Callable[[Sequence[Any], Any], int]  # of the arguments, a method's target first, and the result
 
@@ -71,6 +73,17 @@ def _sum(arguments: Sequence[Any], _: Any) -> int:
 
 def _pattern(arguments: Sequence[Any], _: Any) -> int:
     return math.ceil((1 + size(arguments[0])) * TRAVERSAL) * math.ceil(size(arguments[1]) * REGEX_LENGTH)
+
+
+def _pieces(arguments: Sequence[Any], result: Any) -> int:
+    """Many pieces cost each, though not for upstream."""
+    return _pattern(arguments, result) + max(0, size(result) - _PIECES_FREE)
+
+
+def _long_text(arguments: Sequence[Any], _: Any) -> int:
+    """One unit, as upstream has it, but for what takes long to be read."""
+    text = str(arguments[0]) if type(arguments[0]) in (str, Url) else ""
+    return 1 + math.ceil(max(0, len(text) - _LENGTH_FREE) * TRAVERSAL)
 
 
 def _contains(arguments: Sequence[Any], _: Any) -> int:
@@ -147,7 +160,8 @@ _OF_FUNCTIONS: Final[Mapping[str, int | Cost]] = {
     **dict.fromkeys(_TRAVERSED, _by_target(TRAVERSAL)), "check": 350_000,
     **dict.fromkeys(("isSorted", "sum", "max", "min", "indexOf", "lastIndexOf"), lambda arguments, _: traversal(arguments[0])),
     **dict.fromkeys(("replace", "split", "ip.isCanonical"), _by_target(2 * TRAVERSAL)), "join": _join,
-    **dict.fromkeys(("find", "findAll"), _pattern), "containsIP": _contains_ip, "containsCIDR": _contains_cidr,
+    "find": _pattern, "findAll": _pieces, "isURL": _long_text, "getQuery": _long_text,
+    "containsIP": _contains_ip, "containsCIDR": _contains_cidr,
     "validate": _validate, "fieldSelector": _selector, "labelSelector": _selector, "_==_": equality, "_!=_": equality,
 }  # fmt: skip
 _COMPARISONS: Final = ("less", "less_equals", "greater", "greater_equals")
@@ -168,7 +182,7 @@ _OF_OVERLOADS: Final[Mapping[str, int | Cost]] = {
 
 
 # Those that go by the result; the others are paid for before they are called.
-OF_RESULTS: Final = frozenset((_join, _output))
+OF_RESULTS: Final = frozenset((_join, _output, _pieces))
 
 
 def of_call(name: str, overloads: Sequence[Overload], operands: Sequence[Type]) -> int | Cost:

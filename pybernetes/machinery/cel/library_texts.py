@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from pybernetes.machinery.cel import library_kubernetes as kubernetes
@@ -44,8 +45,8 @@ def find(text: Any, pattern: Any) -> str:
 def find_all(text: Any, pattern: Any, limit: Any = -1) -> list[str]:
     want_texts(text, pattern)
     want(limit, int)
-    found = [match[0] for match in _pattern(pattern).finditer(text)]
-    return found if limit < 0 else found[:limit]
+    found = (match[0] for match in _pattern(pattern).finditer(text))
+    return list(found if limit < 0 else islice(found, limit))
 
 
 def _contains(text: Any, part: Any) -> bool:
@@ -164,8 +165,8 @@ _WHITE_SPACE: Final = (
 
 
 def _ascii(text: str, *, upper: bool) -> str:
-    low, high, shift = ("a", "z", -32) if upper else ("A", "Z", 32)
-    return "".join(chr(ord(character) + shift) if low <= character <= high else character for character in text)
+    raw = text.encode("utf-8", "surrogatepass")  # of bytes, it is ASCII's letters alone that change
+    return (raw.upper() if upper else raw.lower()).decode("utf-8", "surrogatepass")
 
 
 FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {"matches": matches, "strings.quote": _simple(quoted)}

@@ -169,6 +169,8 @@ _ESCAPES: Final = {
 
 def quoted(text: str) -> str:
     """In quotation marks, with what cannot be printed escaped."""
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'
     return '"' + "".join(_ESCAPES.get(character) or _printable(character) for character in text) + '"'
 
 
@@ -210,7 +212,9 @@ def equal(a: Any, b: Any) -> bool:
         if a is b and kind is not float:
             return True
         if kind is list:
-            return len(a) == len(b) and all(map(equal, a, b))
+            if len(a) != len(b):
+                return False
+            return bool(a == b) if _is_plain(a) and _is_plain(b) else all(map(equal, a, b))
         if kind is dict:
             return len(a) == len(b) and all(key in b and equal(value, b[key]) for key, value in a.items())
         if kind is SetList or kind is MapList:
@@ -227,6 +231,14 @@ def equal(a: Any, b: Any) -> bool:
     if isinstance(a, MessageValue) or isinstance(b, MessageValue):
         return False
     return isinstance(a, dict) and isinstance(b, dict) and equal(dict(a), dict(b))
+
+
+_PLAIN: Final = frozenset((str, int))
+
+
+def _is_plain(items: Sequence[Any]) -> bool:
+    """Whether a long list has nothing in it that Python compares otherwise."""
+    return len(items) > 16 and _PLAIN.issuperset(map(type, items))
 
 
 def contains(items: Sequence[Any], wanted: Any) -> bool:

@@ -14,6 +14,8 @@ from pybernetes.machinery.cel.values import CostExceeded, MapList, SetList
 TRAVERSAL: Final = 0.1  # of a character, or an item that is compared
 PARTS_MAX: Final = 2_000_000  # a request of 3 MB has no more
 _CONTAINERS_FREE: Final = 100  # upstream does not count them at all
+_SHORT_TEXTS_FREE: Final = 1000  # which cost nothing upstream
+_LEAVES: Final = frozenset((str, int, float, bool, type(None)))
 
 
 def size(value: Any) -> int:
@@ -45,7 +47,7 @@ def traversal(value: Any) -> int:
                 waiting += part.values()
         else:
             cost += 1
-    return cost + max(0, counter.surplus)
+    return max(cost + max(0, counter.surplus), (counter.found - _SHORT_TEXTS_FREE) // 2)
 
 
 def parts(value: list[Any] | dict[Any, Any]) -> int:
@@ -56,6 +58,8 @@ def parts(value: list[Any] | dict[Any, Any]) -> int:
         part = waiting.pop()
         counter.count(len(part) ** 2 if isinstance(part, SetList | MapList) else len(part))
         inner = part.values() if isinstance(part, dict) else part
+        if _LEAVES.issuperset(map(type, inner)):
+            continue
         waiting += [item for item in inner if isinstance(item, list | dict)]
     return counter.found + 10 * max(0, counter.surplus)
 

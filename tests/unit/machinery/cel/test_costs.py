@@ -143,3 +143,26 @@ def test_texts_made_of_others_have_a_length_that_memory_has():
     ):
         with pytest.raises(CelError, match="the text would be too long"):
             compile_expression(text, {"s": "string"}).evaluate({"s": "x" * 2_000_000}, limit=100_000_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "upstream", "ours"),
+    [
+        ("s.findAll('').size()", "a" * 5000, 2, 4903),
+        ("s.findAll('a').size()", "a" * 50, 8, 8),
+        ("isURL(s)", "http://a/" + "b" * 9000, 2, 2),
+        ("isURL(s)", "http://a/" + "b" * 19_991, 2, 1002),
+        ("l.isSorted()", ["a"] * 1000, 1, 1),
+        ("l.isSorted()", ["a"] * 5000, 1, 2001),
+    ],
+)
+def test_what_upstream_lets_be_done_for_nothing_costs_as_soon_as_it_is_much(text: str, value: Any, upstream: int, ours: int):
+    program = compile_expression(text, {"s": "string", "l": ("list", "string")})
+    assert program.evaluate({"s": value, "l": value})[1] == ours >= upstream
+
+
+def test_durations_are_no_longer_than_anybody_writes_them():
+    program = compile_expression("duration(s) > duration('1s')", {"s": "string"})
+    assert program.evaluate({"s": "1h" * 400})[0] is True
+    with pytest.raises(CelError, match="type conversion error"):
+        program.evaluate({"s": "1h" * 600})
