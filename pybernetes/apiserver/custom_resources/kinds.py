@@ -20,6 +20,7 @@ import orjson
 
 from pybernetes.apiserver.custom_resources import columns
 from pybernetes.apiserver.custom_resources.converter import Converter
+from pybernetes.apiserver.custom_resources.embedded import EmbeddedCheck, compile_embedded
 from pybernetes.apiserver.image import Image
 from pybernetes.apiserver.registry.conversion import ConversionFailed, Localized, Unconverted
 from pybernetes.apiserver.registry.kinds import Kind
@@ -108,6 +109,10 @@ class CustomKind(Kind):
     @cached_property
     def zero(self) -> Object:
         return {"metadata": {}}
+
+    @cached_property
+    def _embedded(self) -> EmbeddedCheck | None:
+        return compile_embedded(self.definition or {})
 
     @cached_property
     def _rules(self) -> Rules | None:
@@ -289,6 +294,8 @@ class CustomKind(Kind):
 
     def _validate(self, obj: Object, old: Object | None = None) -> Iterable[FieldError]:
         errors = list(self.schema.validate(obj, old))
+        if self._embedded is not None:
+            errors += self._embedded(obj, "")
         errors += self._validate_scale(obj)
         # Rules may rely on the types being right, and on what is required being there.
         if self._rules is not None and not errors:

@@ -166,6 +166,16 @@ def validate_create(obj: Object, strategy: Strategy) -> Iterator[FieldError]:
     yield from _validate_shared(metadata)
 
 
+def validate_embedded(metadata: Object, path: str) -> Iterator[FieldError]:
+    """Metadata inside another object: as at the root, but that it needs no name, and may have any that fits into a URL."""
+    for field in ("generateName", "name"):
+        yield from _each(f"{path}.{field}", metadata.get(field, ""), validation.path_segment_errors(metadata.get(field, "")))
+    namespace = metadata.get("namespace")
+    if namespace:
+        yield from _each(f"{path}.namespace", namespace, validation.dns_1123_label_errors(namespace))
+    yield from _validate_shared(metadata, path)
+
+
 def validate_immutable(new: Object, old: Object) -> Iterator[FieldError]:
     """What a client tried to change of the fields that the server alone sets; to be asked before `carry_over`."""
     for field in ("uid", "deletionTimestamp", "deletionGracePeriodSeconds"):
@@ -206,23 +216,22 @@ def _each(field: str, value: str, sentences: Iterable[str]) -> Iterator[FieldErr
         yield FieldError.invalid(field, value, sentence)
 
 
-def _validate_shared(metadata: Object) -> Iterator[FieldError]:
-    yield from checks.label_map(metadata.get("labels"), "metadata.labels")
-    yield from checks.annotation_map(metadata.get("annotations"), "metadata.annotations")
-    yield from _owner_references(metadata.get("ownerReferences") or ())
+def _validate_shared(metadata: Object, path: str = "metadata") -> Iterator[FieldError]:
+    yield from checks.label_map(metadata.get("labels"), f"{path}.labels")
+    yield from checks.annotation_map(metadata.get("annotations"), f"{path}.annotations")
+    yield from _owner_references(metadata.get("ownerReferences") or (), f"{path}.ownerReferences")
     finalizers = metadata.get("finalizers") or ()
     for finalizer in finalizers:
-        yield from _each("metadata.finalizers", finalizer, validation.label_key_errors(finalizer))
+        yield from _each(f"{path}.finalizers", finalizer, validation.label_key_errors(finalizer))
     if ORPHAN in finalizers and FOREGROUND in finalizers:
         yield FieldError.invalid(
-            "metadata.finalizers", list(finalizers), f"finalizer {ORPHAN} and {FOREGROUND} cannot be both set"
+            f"{path}.finalizers", list(finalizers), f"finalizer {ORPHAN} and {FOREGROUND} cannot be both set"
         )
 
 
-def _owner_references(references: Iterable[Object]) -> Iterator[FieldError]:
+def _owner_references(references: Iterable[Object], path: str) -> Iterator[FieldError]:
     controller = ""
     for reference in references:
-        path = "metadata.ownerReferences"
         required: tuple[tuple[str, Callable[[Object], str]], ...] = (
             ("apiVersion", lambda found: str(found.get("apiVersion", "")).rpartition("/")[2]),
             ("kind", lambda found: found.get("kind", "")),

@@ -76,7 +76,7 @@ class Structural:
             obj["metadata"] = {}
             return []
         if type(metadata) is not dict:
-            raise self._error(f"json: cannot unmarshal {_go_name(metadata)} into Go value of type v1.ObjectMeta")
+            raise self._error(wrong_metadata(metadata))
         try:
             return [f"metadata.{path}" for path in conform_object_meta(metadata)]
         except Refused as error:
@@ -97,9 +97,10 @@ def conform_object_meta(metadata: Object) -> list[str]:
     return []
 
 
-def _go_name(value: Any) -> str:
-    names = {list: "array", str: "string", bool: "bool"}
-    return names.get(type(value), "number")
+def wrong_metadata(value: Any) -> str:
+    """What is said of metadata that is not even an object."""
+    name = {list: "array", str: "string", bool: "bool"}.get(type(value), "number")
+    return f"json: cannot unmarshal {name} into Go value of type v1.ObjectMeta"
 
 
 # Pruning

@@ -94,3 +94,22 @@ async def test_a_key_that_is_given_twice_is_refused_even_where_unknown_fields_ar
         400, "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n"
         '  line 11: key "foo" already set in map',
     )  # fmt: skip
+
+
+async def test_an_embedded_object_needs_a_type_and_metadata_that_could_be_an_objects(server: Server):
+    await define(server, {**SPEC, "properties": {**SPEC["properties"], "template": EMBEDDED}})
+    thing = {"apiVersion": "example.com/v1beta1", "kind": "Thing", "metadata": {"name": "t"}}
+    refused = await server.ask(
+        "POST", THINGS, {**thing, "spec": {"template": {"kind": "%", "metadata": {"labels": {"-": ""}}}}}
+    )
+    assert refused["code"] == 422
+    causes = [(cause["reason"], cause["field"]) for cause in refused["details"]["causes"]]
+    assert causes == [
+        ("FieldValueRequired", "spec.template.apiVersion"), ("FieldValueInvalid", "spec.template.kind"),
+        ("FieldValueInvalid", "spec.template.metadata.labels"),
+    ]  # fmt: skip
+    typed = {"apiVersion": "v1", "kind": "Pod"}
+    made = await server.ask("POST", THINGS, {**thing, "spec": {"template": typed}})
+    assert made["spec"]["template"] == typed
+    refused = await server.ask("PUT", f"{THINGS}/t", {**made, "spec": {"template": {**typed, "apiVersion": "a/b/c"}}})
+    assert 'spec.template.apiVersion: Invalid value: "a/b/c": unexpected GroupVersion string: a/b/c' in refused["message"]
