@@ -20,6 +20,7 @@ HOOKS: Final = (
     "priority-and-fairness-config-producer",
     "priority-and-fairness-config-consumer",
     "start-service-ip-repair-controllers",
+    "start-legacy-token-tracking-controller",
     "start-apiextensions-controllers",
     "crd-informer-synced",
     "start-kube-aggregator-informers",

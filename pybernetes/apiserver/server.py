@@ -30,6 +30,7 @@ from pybernetes.apiserver.aggregation.service_resolver import ServiceResolver
 from pybernetes.apiserver.attributes import MASTERS, RequestInfo, User
 from pybernetes.apiserver.audit.policy import Policy
 from pybernetes.apiserver.audit.record import Auditor, Record
+from pybernetes.apiserver.authentication import legacy_token_tracking
 from pybernetes.apiserver.authentication.impersonation import impersonate
 from pybernetes.apiserver.authorization import union as authorization
 from pybernetes.apiserver.authorization.chain import Chain as AuthorizationChain
@@ -292,7 +293,8 @@ class ApiServer:
                 group.create_task(flow.run(), name="priority and fairness")
             done("priority-and-fairness-config-consumer")
             await service_repair.repair(self.reader, self.writer)
-            done("start-service-ip-repair-controllers")
+            await legacy_token_tracking.ensure(self.reader, self.writer, self._clock)
+            done("start-service-ip-repair-controllers", "start-legacy-token-tracking-controller")
             if self.config.cluster_addons:
                 await bootstrap.ensure_cluster_addons(self.reader, self.writer)
             await self._custom.settle()
