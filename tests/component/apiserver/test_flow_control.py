@@ -148,3 +148,24 @@ async def test_levels_and_schemas_are_deleted_by_selector(server: Any) -> None:
     await server.ask("DELETE", f"{SCHEMAS}?labelSelector=e2e%3Dyes")
     names = {found["metadata"]["name"] for found in (await server.ask("GET", SCHEMAS))["items"]}
     assert not {"one", "two"} & names and "exempt" in names
+
+
+@pytest.mark.parametrize("configuration", [{"enable_priority_and_fairness": False, "max_requests_inflight": 2}])
+async def test_without_it_so_many_are_served_at_a_time(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = asyncio.Event()
+    authorize = server.api._authorizer.authorize
+
+    async def slow(user: Any, info: Any) -> Any:
+        await go_on.wait()
+        return await authorize(user, info)
+
+    monkeypatch.setattr(server.api._authorizer, "authorize", slow)
+    waiting = [asyncio.create_task(as_nobody(server, MAPS)) for _ in range(5)]
+    await asyncio.sleep(0.05)
+    administrator = asyncio.create_task(server.send("GET", MAPS))
+    await asyncio.sleep(0.05)
+    go_on.set()
+    answers = await asyncio.gather(*waiting)
+    assert sorted(answer.status for answer in answers) == [403] * 2 + [429] * 3
+    assert {answer.headers.get("Retry-After") for answer in answers if answer.status == 429} == {"1"}
+    assert (await administrator).status == 200
