@@ -14,6 +14,7 @@ import pytest
 
 from pybernetes.machinery import pki
 from pybernetes.machinery.clock import SystemClock
+from pybernetes.machinery.http import server as servers
 from pybernetes.machinery.http.messages import Handler, Request, Response
 from pybernetes.machinery.http.server import Server
 from pybernetes.machinery.http.tls import server_context
@@ -136,3 +137,21 @@ async def test_a_client_that_leaves_in_the_middle_stops_its_streams(tmp_path: Pa
         async with asyncio.timeout(5):
             while closed < 100:
                 await asyncio.sleep(0.01)
+
+
+async def test_handshakes_that_do_not_end_well_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "HANDSHAKE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(servers, "SWEEP_PERIOD_S", 0.05)
+    async with serving(echo, tmp_path) as server:
+        for sent in (b"GET / HTTP/1.1\r\n\r\n", b""):
+            _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(sent)
+            writer.close()
+        async with asyncio.timeout(5):
+            while server.handshake_errors < 2:
+                await asyncio.sleep(0.02)
+        trusted = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=trusted)
+        await asyncio.sleep(0.4)
+        assert server.handshake_errors == 2
+        writer.close()
