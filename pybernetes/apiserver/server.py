@@ -309,12 +309,14 @@ class ApiServer:
         resource = kind.resource
         self._withdraw(resource)
         self.kinds[resource] = kind
+        self._versions.forget()
         self._routes[resource.group, resource.version, resource.plural] = resource
 
     def _withdraw(self, resource: Resource) -> None:
         known = self._routes.pop((resource.group, resource.version, resource.plural), None)
         if known is not None:
             self.kinds.pop(known, None)
+            self._versions.forget()
 
     def _announce(self, custom: Sequence[CustomKind]) -> None:
         self._discovery.serve(custom)

@@ -108,22 +108,35 @@ def _by_rules(rules: Sequence[Rule], criteria: Criteria, request: AdmissionReque
     return None
 
 
-def matches_rule(rule: Rule, request: AdmissionRequest, resource: Resource) -> bool:
-    """Whether the request, as one on `resource`, is among those that the rule names."""
+def may_concern(criteria: Criteria, request: AdmissionRequest, versions: Versions) -> bool:
+    """Whether a request with such an operation on such a resource may match: names and labels are not looked at."""
+    if criteria.rules is None:
+        return True
+    others = versions.others(request.resource) if criteria.matches_equivalents else ()
+    return any(_covers(rule, request, resource) for rule in criteria.rules for resource in (request.resource, *others))
+
+
+def _covers(rule: Rule, request: AdmissionRequest, resource: Resource) -> bool:
     if not ("*" in rule.operations or request.operation.value in rule.operations):
         return False
     if not ("*" in rule.groups or resource.group in rule.groups):
         return False
     if not ("*" in rule.versions or resource.version in rule.versions):
         return False
+    return any(plural in ("*", resource.plural) and below in ("*", request.subresource) for plural, below in rule.resources)
+
+
+def matches_rule(rule: Rule, request: AdmissionRequest, resource: Resource) -> bool:
+    """Whether the request, as one on `resource`, is among those that the rule names."""
+    if not _covers(rule, request, resource):
+        return False
     if rule.names and request.name not in rule.names:
         return False
     if rule.scope != "*":
         # A namespace is no namespaced object, though requests for it name one.
         is_namespaced = bool(request.namespace) and not is_namespace(resource)
-        if is_namespaced != (rule.scope == "Namespaced"):
-            return False
-    return any(plural in ("*", resource.plural) and below in ("*", request.subresource) for plural, below in rule.resources)
+        return is_namespaced == (rule.scope == "Namespaced")
+    return True
 
 
 def is_namespace(resource: Resource) -> bool:

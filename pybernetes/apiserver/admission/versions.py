@@ -15,6 +15,8 @@ from pybernetes.machinery.schema.shapes import Shape, shape_of
 class Versions(Protocol):
     """What is served of one stored object."""
 
+    epoch: int  # another one whenever anything else is served
+
     def others(self, resource: Resource) -> Sequence[Resource]:
         """The other resources that serve the same stored objects (`matchPolicy: Equivalent`)."""
         ...
@@ -52,12 +54,23 @@ class KindVersions:
 
     def __init__(self, kinds: Mapping[Resource, Kind]) -> None:
         self._kinds = kinds
+        self._others: dict[Resource, Sequence[Resource]] = {}
+        self.epoch = 0
 
     def others(self, resource: Resource) -> Sequence[Resource]:
-        kind = self._kinds.get(resource)
-        if kind is None:
-            return ()
-        return [other.resource for other in self._kinds.values() if other.table is kind.table and other is not kind]
+        known = self._others.get(resource)
+        if known is None:
+            kind = self._kinds.get(resource)
+            if kind is None:
+                return ()
+            found = (other.resource for other in self._kinds.values() if other.table is kind.table and other is not kind)
+            known = self._others[resource] = tuple(found)
+        return known
+
+    def forget(self) -> None:
+        """To be called when there are other kinds than before."""
+        self._others.clear()
+        self.epoch += 1
 
     def kind_of(self, resource: Resource, subresource: str) -> GroupVersionKind:
         if not subresource:

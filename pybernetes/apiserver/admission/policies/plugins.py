@@ -58,7 +58,7 @@ class ValidatingAdmissionPolicy(AdmissionPlugin):
         self._source = Source(reader, VALIDATING_ADMISSION_POLICIES, VALIDATING_ADMISSION_POLICY_BINDINGS)
 
     async def validate(self, request: AdmissionRequest) -> None:
-        bound = self._source.current()
+        bound = self._source.concerning(request, self._tools.versions)
         if not bound or request.resource in _EXEMPT:
             return
         from pybernetes.apiserver.admission.policies.validating import validate
@@ -74,7 +74,7 @@ class MutatingAdmissionPolicy(AdmissionPlugin):
         self._source = Source(reader, MUTATING_ADMISSION_POLICIES, MUTATING_ADMISSION_POLICY_BINDINGS)
 
     async def admit(self, request: AdmissionRequest) -> None:
-        bound = self._source.current()
+        bound = self._source.concerning(request, self._tools.versions)
         if not bound or request.operation is Operation.DELETE or request.resource in _EXEMPT:
             return
         from pybernetes.apiserver.admission.policies.mutating import mutate

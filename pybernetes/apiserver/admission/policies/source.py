@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from pybernetes.apiserver.admission.interface import AdmissionRequest, Operation
+from pybernetes.apiserver.admission.matching import may_concern
+from pybernetes.apiserver.admission.versions import Versions
 from pybernetes.apiserver.registry.strategy import Reader
 from pybernetes.machinery.meta import Object, Resource, name_of
 
@@ -28,6 +31,10 @@ class Source:
         self._bound: Sequence[Bound] = ()
         # By name, with the object that was compiled: the reader gives the same one until it is written.
         self._compiled: dict[str, tuple[Object, Policy]] = {}
+        # What is remembered of these policies, in this epoch, by resource, subresource and operation.
+        self._sorted: Sequence[Bound] = ()
+        self._epoch = -1
+        self._concerning: dict[tuple[Resource, str, Operation], Sequence[Bound]] = {}
 
     def current(self) -> Sequence[Bound]:
         """In the order of the policies' names."""
@@ -36,6 +43,21 @@ class Source:
             self._bound = self._look()
             self._generations = generations
         return self._bound
+
+    def concerning(self, request: AdmissionRequest, versions: Versions) -> Sequence[Bound]:
+        """Those that may concern it, by its resource and operation: the others need not be looked at."""
+        bound = self.current()
+        if not bound:
+            return bound
+        if bound is not self._sorted or versions.epoch != self._epoch:
+            self._sorted, self._epoch = bound, versions.epoch
+            self._concerning.clear()
+        key = (request.resource, request.subresource, request.operation)
+        found = self._concerning.get(key)
+        if found is None:
+            found = tuple(each for each in bound if may_concern(each.policy.criteria, request, versions))
+            self._concerning[key] = found
+        return found
 
     def _look(self) -> Sequence[Bound]:
         bindings = sorted(self._reader.list(self._bindings), key=name_of)

@@ -9,6 +9,8 @@ import pytest
 from tests.component.apiserver.policies.conftest import rules
 
 THINGS = "/apis/example.com/v1/things"
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+NAME = "things.example.com"
 IN_V2 = rules({"apiGroups": ["example.com"], "apiVersions": ["v2"], "operations": ["*"], "resources": ["things"]})
 
 
@@ -18,7 +20,7 @@ async def things(server: Any) -> None:
     schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
     hook = {"conversionReviewVersions": ["v1"], "clientConfig": {"url": "https://127.0.0.1:1/convert"}}
     definition = {
-        "metadata": {"name": "things.example.com"},
+        "metadata": {"name": NAME},
         "spec": {
             "group": "example.com", "scope": "Cluster", "names": {"plural": "things", "kind": "Thing"},
             "conversion": {"strategy": "Webhook", "webhook": hook},
@@ -28,7 +30,7 @@ async def things(server: Any) -> None:
             ],
         },
     }  # fmt: skip
-    await server.ask("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+    await server.ask("POST", DEFINITIONS, definition)
     await server.api._custom.settle()
 
 
@@ -52,3 +54,19 @@ async def test_an_object_that_cannot_be_converted_is_the_affair_of_the_failure_p
     else:
         assert "failed to convert object version: conversion for example.com/v1, Kind=Thing failed" in answer["message"]
         assert f"{kind} 'p' with binding" in answer["message"]
+
+
+async def test_a_version_that_is_served_later_is_an_equivalent_one_at_once(server: Any, things: None, validating: Any) -> None:
+    definition = await server.ask("GET", f"{DEFINITIONS}/{NAME}")
+    definition["spec"]["conversion"] = {"strategy": "None"}
+    definition["spec"]["versions"][1]["served"] = False
+    await server.ask("PUT", f"{DEFINITIONS}/{NAME}", definition)
+    await server.api._custom.settle()
+    await validating("false", matchConstraints=IN_V2)
+    assert (await create(server))["kind"] == "Thing"
+    await server.ask("DELETE", f"{THINGS}/t")
+    definition = await server.ask("GET", f"{DEFINITIONS}/{NAME}")
+    definition["spec"]["versions"][1]["served"] = True
+    await server.ask("PUT", f"{DEFINITIONS}/{NAME}", definition)
+    await server.api._custom.settle()
+    assert (await create(server))["code"] == 422

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pybernetes.apiserver.admission.condition_metrics import ConditionMetrics, Counted
 from pybernetes.apiserver.admission.interface import AdmissionRequest, Operation
-from pybernetes.apiserver.admission.matching import compile_criteria, match
+from pybernetes.apiserver.admission.matching import compile_criteria, match, may_concern
 from pybernetes.apiserver.admission.policies.compiled import compile_policy
 from pybernetes.apiserver.admission.policies.judging import Judgement, judge
 from pybernetes.apiserver.admission.policies.metrics import BUCKETS_S, PolicyMetrics, error_type
@@ -82,6 +84,50 @@ def test_a_request_is_matched_by_rules_that_are_not_excluded(cluster, rules, exc
     criteria = compile_criteria({"matchPolicy": "Exact" if exact else "Equivalent"}, rules, excluded)
     found = match(criteria, request(name), cluster, TwoVersions())
     assert (found.resource.version if found else None) == expected
+
+
+def some(*values: str) -> st.SearchStrategy[list[str]]:
+    return st.lists(st.sampled_from(values), min_size=1, max_size=2)
+
+
+RULES = st.lists(
+    st.fixed_dictionaries({
+        "operations": some("*", "CREATE", "UPDATE"), "apiGroups": some("", "apps", "*"), "apiVersions": some("v1", "v2", "v3"),
+        "resources": some("*", "configmaps", "pods", "*/*"), "scope": st.sampled_from(["*", "Cluster", "Namespaced"]),
+        "resourceNames": st.lists(st.sampled_from("nm"), max_size=1),
+    }),
+    max_size=2,
+)  # fmt: skip
+
+
+@given(given_rules=RULES, exact=st.booleans(), name=st.sampled_from("nm"))
+def test_whatever_matches_may_concern(given_rules, exact, name):
+    criteria = compile_criteria({"matchPolicy": "Exact" if exact else "Equivalent"}, given_rules)
+    versions = TwoVersions()
+    if match(criteria, request(name), None, versions) is not None:  # type: ignore[arg-type]
+        assert may_concern(criteria, request(name), versions)
+
+
+def test_policies_that_cannot_concern_a_request_are_left_out_until_something_changes(cluster):
+    source = Source(cluster, VALIDATING_ADMISSION_POLICIES, VALIDATING_ADMISSION_POLICY_BINDINGS)
+    versions = KindVersions({})
+
+    def concerning() -> Any:
+        return [each.policy.name for each in source.concerning(request(), versions)]
+
+    assert concerning() == []
+    for name, version in (("one", "v1"), ("two", "v2")):
+        constraints = {"resourceRules": [{**RULE, "apiVersions": [version]}]}
+        cluster.put(VALIDATING_ADMISSION_POLICIES, policy("true", name=name, matchConstraints=constraints))
+        cluster.put(VALIDATING_ADMISSION_POLICY_BINDINGS, {"metadata": {"name": name}, "spec": {"policyName": name}})
+    assert concerning() == ["one"]
+    versions.others = TwoVersions().others  # type: ignore[method-assign]
+    assert concerning() == ["one"], "remembered"
+    versions.forget()
+    assert concerning() == ["one", "two"]
+    elsewhere = {"resourceRules": [{**RULE, "resources": ["pods"]}]}
+    cluster.put(VALIDATING_ADMISSION_POLICIES, policy("true", name="one", matchConstraints=elsewhere))
+    assert concerning() == ["two"]
 
 
 # Compiling
