@@ -85,16 +85,16 @@ class Encryption:
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             running = group.create_task(self._generation.run(), name="encryption")
-            failures = 0
+            retry_s = RETRY_FIRST_S
+            pause_s = self._poll_s
             while self._reload:
-                pause_s = min(RETRY_FIRST_S * 2**failures, self._poll_s) if failures else self._poll_s
                 await self._clock.sleep(jittered(pause_s, self._entropy, factor=0.1))
                 before = self._generation
                 try:
                     await self._take_up_changes()
-                    failures = 0
+                    pause_s, retry_s = self._poll_s, RETRY_FIRST_S
                 except ValueError as error:
-                    failures += 1
+                    pause_s, retry_s = min(retry_s, self._poll_s), min(2 * retry_s, self._poll_s)
                     self.metrics.failed_to_reload()
                     log.error("Error processing encryption config file", file=self._path, err=str(error))
                 if self._generation is not before:
