@@ -16,7 +16,7 @@ from pybernetes.machinery.clock import SystemClock
 from tests.component.clients.cluster import Cluster
 from tests.component.store.etcd_server import free_port
 
-OPERATOR = Path(__file__).with_name("operator.py")
+OPERATOR = Path(__file__).with_name("bakery.py")
 ANYTHING = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
