@@ -63,8 +63,11 @@ def _once(target: Path, fill: Callable[[Path], None]) -> None:
         made = Path(scratch) / "made"
         made.mkdir()
         fill(made)
-        if not target.exists():  # else another clone was faster
+        try:
             made.rename(target)
+        except OSError:
+            if not target.exists():  # else another clone was faster
+                raise
 
 
 def _unpack(requirement: str, target: Path) -> None:

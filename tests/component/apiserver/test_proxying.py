@@ -41,6 +41,14 @@ def kubelets(tmp_path: Path) -> Kubelets:
 async def kubelet(server: Any, tmp_path: Path) -> AsyncIterator[HttpServer]:
     """A fake kubelet with a node and a pod of its own; it tells what it is asked."""
 
+    async def endless() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b"more\n"
+                await asyncio.sleep(0.01)
+        finally:
+            http.ended.set()  # type: ignore[attr-defined]
+
     async def log_lines() -> AsyncIterator[bytes]:
         for number in range(3):
             yield f"line {number}\n".encode()
@@ -59,11 +67,14 @@ async def kubelet(server: Any, tmp_path: Path) -> AsyncIterator[HttpServer]:
             return websocket.accept(request, ["v5.channel.k8s.io"], echo)
         if "previous" in request.query:
             return Response(400, {"Content-Type": "text/plain"}, b"no previous container")
+        if "sinceSeconds" in request.query:
+            return Response(200, {"Content-Type": "text/plain"}, endless())
         if request.path.startswith("/containerLogs/"):
             return Response(200, {"Content-Type": "text/plain"}, log_lines())
         return Response(200, {"X-Path": request.path}, request.headers.get("authorization", "no credentials").encode())
 
     http = HttpServer(handler, clock=SystemClock())
+    http.ended = asyncio.Event()  # type: ignore[attr-defined]
     context = server_context(str(tmp_path / "node.crt"), str(tmp_path / "node.key"), str(tmp_path / "ca.crt"))
     await http.start("127.0.0.1", 0, context)
     await server.ask("POST", "/api/v1/nodes", {"metadata": {"name": "n1"}})
@@ -83,6 +94,19 @@ async def test_a_log_is_streamed_from_the_kubelet(server: Any, kubelet: HttpServ
     response = await server.send("GET", f"{PODS}/p/log?follow=true")
     assert response.headers["content-type"] == "text/plain"
     assert b"".join([chunk async for chunk in response.body]) == b"line 0\nline 1\nline 2\n"
+
+
+async def test_a_reader_that_hangs_up_is_missed_by_the_kubelet_too(server: Any, kubelet: HttpServer) -> None:
+    front = HttpServer(server.api.handle, clock=SystemClock())
+    await front.start("127.0.0.1", 0)
+    transport = HttpTransport(f"http://127.0.0.1:{front.port}", token="test-admin")
+    response = await transport.send(Request("GET", f"{PODS}/p/log", "follow=true&sinceSeconds=9"), stream=True)
+    assert not isinstance(response.body, bytes)
+    assert (await anext(response.body)).startswith(b"more")
+    await transport.close()
+    async with asyncio.timeout(5):
+        await kubelet.ended.wait()  # type: ignore[attr-defined]
+    await front.stop(1)
 
 
 async def test_exec_is_relayed_both_ways(server: Any, kubelet: HttpServer) -> None:
