@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 from typing import Final
 
 _UNITS: Final = {
@@ -15,7 +14,7 @@ _LONG_UNITS: Final = {
     "w": 7 * 24 * 3600 * 10**9,
     "week": 7 * 24 * 3600 * 10**9,
 }
-_TERM: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+_TERM: Final = re.compile(r"(?=\.?\d)(\d*)(?:\.(\d*))?(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
 _LENIENT: Final = re.compile(r"(\d+)\s*([A-Za-zµμ]+)", re.ASCII)
 _MAX: Final = 2**63 - 1
 
@@ -25,16 +24,15 @@ def parse(text: str) -> int:
     body = text[1:] if text[:1] in ("+", "-") else text
     if body == "0":
         return 0
-    total, at = Fraction(0), 0
-    while at < len(body):
-        term = _TERM.match(body, at)
-        if term is None:
-            break
-        total += Fraction(term[1]) * _UNITS[term[2]]
+    nanos = at = 0
+    while term := _TERM.match(body, at):
+        whole, part, unit = term.groups()
+        nanos += int(whole or "0") * _UNITS[unit]
+        if part:
+            nanos += int(part) * _UNITS[unit] // 10 ** len(part)
         at = term.end()
-    if not body or at < len(body) or total > _MAX:
+    if not body or at < len(body) or nanos > _MAX:
         raise ValueError(f'time: invalid duration "{text}"')
-    nanos = int(total)
     return -nanos if text.startswith("-") else nanos
 
 

@@ -39,6 +39,10 @@ SLOW: dict[str, tuple[str, list[Any]]] = {
     "texts that are compared": ("l.all(a, l.all(b, a != b || a == b))", [f"a text of some length {n}" for n in range(1000)]),
     "prefixes": ("l.all(a, l.all(b, !a.startsWith('no') && !b.startsWith('no')))", [f"text {n}" for n in range(1000)]),
     "patterns": ("l.all(a, l.all(b, b.matches('^[a-z]+ [0-9]+$')))", [f"text {n}" for n in range(1000)]),
+    "patterns that are computed": ("l.all(a, l.all(b, 'x'.matches(a + b) || true))", [f"[a-z]+ {n}" for n in range(1000)]),
+    "durations": ("l.all(a, l.all(b, duration(b) > duration('1s')))", [f"1h{n + 2}s" for n in range(1000)]),
+    "addresses": ("l.all(a, l.all(b, isIP(b)))", [f"10.0.{n // 256}.{n % 256}" for n in range(1000)]),
+    "places in lists": ("l.all(a, l.indexOf(a) >= 0)", [f"text {n}" for n in range(3000)]),
     "items of lists": ("l.all(a, l.exists_one(b, a[0] == b[0]))", [[n] for n in range(1000)]),
     "lists that are made": ("l.all(a, l.map(b, b).filter(b, b > a).size() >= 0)", list(range(1000))),
 }

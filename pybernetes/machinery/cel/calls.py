@@ -31,6 +31,8 @@ def compiled(
         compare = _COMPARISONS.get(name)
         run = _comparison(compare, function, *runs) if compare is not None else _call_of(function, runs, name)
         return Part(run, price + cost)
+    if cost in costs.OF_NEW_PATTERNS and not parts[1].is_constant:
+        cost = costs.OF_NEW_PATTERNS[cost]
     return Part(_paid_call(function, runs, name, cost), price + 1)
 
 

@@ -26,6 +26,7 @@ LIST_BASE: Final = 10
 MAP_BASE: Final = 30
 STRUCT_BASE: Final = 40
 _PIECES_FREE: Final = 100
+_PATTERN_READING: Final = 4  # of a character
 _LENGTH_FREE: Final = 10_000
 
 Cost = Callable[[Sequence[Any], Any], int]  # of the arguments, a method's target first, and the result
@@ -78,6 +79,11 @@ def _pattern(arguments: Sequence[Any], _: Any) -> int:
 def _pieces(arguments: Sequence[Any], result: Any) -> int:
     """Many pieces cost each, though not for upstream."""
     return _pattern(arguments, result) + max(0, size(result) - _PIECES_FREE)
+
+
+def _of_new_patterns(cost: Cost) -> Cost:
+    """With that of reading a pattern that is computed, which upstream does for nothing."""
+    return lambda arguments, result: cost(arguments, result) + size(arguments[1]) * _PATTERN_READING
 
 
 def _long_text(arguments: Sequence[Any], _: Any) -> int:
@@ -182,7 +188,10 @@ _OF_OVERLOADS: Final[Mapping[str, int | Cost]] = {
 
 
 # Those that go by the result; the others are paid for before they are called.
-OF_RESULTS: Final = frozenset((_join, _output, _pieces))
+_FOUND_ALL: Final = _of_new_patterns(_pieces)
+OF_RESULTS: Final = frozenset((_join, _output, _pieces, _FOUND_ALL))
+# With patterns that are no literals
+OF_NEW_PATTERNS: Final[Mapping[Cost, Cost]] = {_pattern: _of_new_patterns(_pattern), _pieces: _FOUND_ALL}
 
 
 def of_call(name: str, overloads: Sequence[Overload], operands: Sequence[Type]) -> int | Cost:

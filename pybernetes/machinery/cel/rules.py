@@ -21,8 +21,8 @@ from pybernetes.machinery.cel.values import NONE, CelError, CompileError, CostEx
 from pybernetes.machinery.errors import FieldError
 from pybernetes.machinery.schema.values import identity_of, map_identity
 
-# What all the rules of one object may cost together: upstream's bound. They are evaluated on the server's one loop, and it is
-# one to two seconds of it (tests/bench/cel_evaluation.py).
+# What all the rules of one object may cost together: upstream's bound. They are evaluated on the server's one loop, of which it
+# is one to two seconds with what rules usually do, and ten with the slowest calls (tests/bench/cel_evaluation.py).
 BUDGET: Final = 10_000_000
 _MESSAGE_BYTES: Final = 5 * 1024
 _FIELD_PATH: Final = re.compile(r"\.([A-Za-z_][\w-]*)|\['((?:[^'\\]|\\.)*)'\]", re.ASCII)

@@ -152,6 +152,8 @@ def test_texts_made_of_others_have_a_length_that_memory_has():
         ("s.findAll('a').size()", "a" * 50, 8, 8),
         ("isURL(s)", "http://a/" + "b" * 9000, 2, 2),
         ("isURL(s)", "http://a/" + "b" * 19_991, 2, 1002),
+        ("s.matches('a')", "a", 2, 2),
+        ("'a'.matches(s)", "a" * 40, 11, 171),
         ("l.isSorted()", ["a"] * 1000, 1, 1),
         ("l.isSorted()", ["a"] * 5000, 1, 2001),
     ],
