@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import shutil
 import signal
 import socket
 import ssl
@@ -186,6 +188,30 @@ async def test_writers_and_watchers_lose_nothing_over_a_restart(cluster: Cluster
     names = {obj["metadata"]["name"] for obj in (await client.list(CONFIG_MAPS, "default"))["items"]}
     await client.close()
     assert set(written) <= names
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+async def test_writers_over_http2_are_told_of_all_that_they_wrote(cluster: Cluster) -> None:
+    """What GOAWAY says was not taken was not carried out, and everything else is answered."""
+    process = await cluster.start()
+    script = str(Path(__file__).with_name("http2_writers.mjs"))
+    writers = await asyncio.create_subprocess_exec(
+        "node", script, f"https://127.0.0.1:{cluster.port}", TOKEN,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    cluster.processes.append(writers)
+    await asyncio.sleep(1)
+    process.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(process.wait(), 10) == 0
+    await cluster.start()
+    await asyncio.sleep(0.5)
+    out, _ = await asyncio.wait_for(writers.communicate(b""), 20)
+    counts = json.loads(out)
+    assert counts["created"] > 50 and counts["goaway"] >= 1 and counts["unanswered"] == 0, counts
+    client = cluster.client()
+    stored = (await client.list(CONFIG_MAPS, "default"))["items"]
+    await client.close()
+    assert sum(obj["metadata"]["name"].startswith("h2-") for obj in stored) == counts["created"]
 
 
 async def test_the_server_goes_on_serving_during_the_delay_with_readyz_failing(cluster: Cluster) -> None:
