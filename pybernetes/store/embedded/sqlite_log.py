@@ -51,7 +51,7 @@ class SqliteLog:
             # A daemon: a process that ends without closing loses nothing that was acknowledged, as if it were killed.
             threading.Thread(target=self._work, name="store-log", daemon=True).start()
             return await self._call(self._open)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeError) as error:  # SQLite's own words may quote what is damaged
             raise Unavailable(
                 f"cannot open the store in {self._directory}: {error}; if it is damaged, restore a snapshot"
             ) from error

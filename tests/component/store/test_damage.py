@@ -138,7 +138,9 @@ def test_a_flipped_bit_in_the_database_is_found_and_the_store_refused_unless_it_
         found = opened(copy)
         if isinstance(found, str):
             refused += 1
-            assert found.startswith("cannot open the store in") or "is a database of another program" in found, found
+            # The last: what nothing but a write needs (which pages are free) is what was hit.
+            refusals = ("cannot open the store in", "a database of another program", "has format", "the store takes no writes")
+            assert any(refusal in found for refusal in refusals), found
         else:
             assert found == whole  # an unused page, a header that nothing reads
     assert refused > 30
