@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pybernetes.apiserver import authentication, compression, deadlines, indenting, refusals, requests, reviews
 from pybernetes.apiserver.admission import chain
@@ -46,11 +46,10 @@ from pybernetes.apiserver.deadlines import Running
 from pybernetes.apiserver.debugging.pages import pages
 from pybernetes.apiserver.debugging.zpages import ZPages
 from pybernetes.apiserver.discovery import Discovery
+from pybernetes.apiserver.flow_control import doors
 from pybernetes.apiserver.flow_control import metrics as flow_metrics
 from pybernetes.apiserver.flow_control.controller import Controller as FlowController
-from pybernetes.apiserver.flow_control.gate import Gate
-from pybernetes.apiserver.flow_control.in_flight import MaxInFlight
-from pybernetes.apiserver.flow_control.interface import Door, TooBusy
+from pybernetes.apiserver.flow_control.interface import TooBusy
 from pybernetes.apiserver.health import Health
 from pybernetes.apiserver.health import Options as HealthOptions
 from pybernetes.apiserver.image import Image
@@ -196,10 +195,10 @@ class ApiServer:
         if config.audit_policy is not None and config.audit_write is not None:
             self._auditor = Auditor(config.audit_policy, config.audit_write, clock=clock, entropy=entropy)
         self._deadlines = deadlines.Deadlines(clock, config.request_timeout_s, self.metrics.tick)
-        self._gate = self._make_gate()
-        self._door: Door[Any] | None = self._gate
-        if not config.enable_priority_and_fairness:
-            self._door = MaxInFlight(config.max_requests_inflight, config.max_mutating_requests_inflight)
+        self._gate, self._door = doors.make(
+            config.max_requests_inflight, config.max_mutating_requests_inflight, fair=config.enable_priority_and_fairness,
+            clock=clock, stored=self._stored, request_timeout_s=config.request_timeout_s,
+        )  # fmt: skip
         self._health = Health(store, self.image, self.lifecycle, config.health, config.checks)
         zpages = ZPages(clock, config.flags)
         self._paths = Paths(
@@ -225,13 +224,6 @@ class ApiServer:
         if auditor is not None:
             found.append(auditor.families)
         return found
-
-    def _make_gate(self) -> Gate | None:
-        config = self.config
-        seats = config.max_requests_inflight + config.max_mutating_requests_inflight
-        if not config.enable_priority_and_fairness or not seats:
-            return None
-        return Gate(seats, self._clock, self._stored, wait_s=config.request_timeout_s / 4)
 
     async def _serve_metrics(self, _request: Request) -> Response:
         families = [family for source in self.metric_sources for family in source()]
