@@ -17,6 +17,7 @@ from pybernetes.apiserver.audit.log import AuditLog
 from pybernetes.apiserver.authentication import flags as authentication
 from pybernetes.apiserver.authorization import Options as AuthorizationOptions
 from pybernetes.apiserver.authorization import configuration as authorization
+from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.encryption.entries import CannotBeRead
 from pybernetes.apiserver.health import Options as HealthOptions
 from pybernetes.apiserver.identity import server_id
@@ -24,7 +25,7 @@ from pybernetes.apiserver.kubernetes_service import keep_kubernetes_service
 from pybernetes.apiserver.metrics.connections import handshake_families
 from pybernetes.apiserver.options import Options, flags_of
 from pybernetes.apiserver.proxying.targets import Kubelets
-from pybernetes.apiserver.server import ApiServer, Config
+from pybernetes.apiserver.server import ApiServer
 from pybernetes.apiserver.shutdown import Shutdown, shut_down
 from pybernetes.apiserver.storage import encrypted, open_encryption, open_store
 from pybernetes.machinery.clock import Clock, SystemClock

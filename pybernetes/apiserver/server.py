@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pybernetes.apiserver import authentication, compression, deadlines, indenting, refusals, requests, reviews
@@ -25,20 +24,18 @@ from pybernetes.apiserver.admission.webhooks.calls import Caller
 from pybernetes.apiserver.admission.webhooks.client import WebhookClient
 from pybernetes.apiserver.admission.webhooks.metrics import WebhookMetrics
 from pybernetes.apiserver.aggregation.aggregator import Aggregator
-from pybernetes.apiserver.aggregation.front_proxy import FrontProxy
 from pybernetes.apiserver.aggregation.service_resolver import ServiceResolver
 from pybernetes.apiserver.attributes import MASTERS, RequestInfo, User
-from pybernetes.apiserver.audit.policy import Policy
 from pybernetes.apiserver.audit.record import Auditor, Record
 from pybernetes.apiserver.authentication import legacy_token_tracking
 from pybernetes.apiserver.authentication.impersonation import impersonate
 from pybernetes.apiserver.authorization import union as authorization
 from pybernetes.apiserver.authorization.chain import Chain as AuthorizationChain
-from pybernetes.apiserver.authorization.chain import Options as AuthorizationOptions
 from pybernetes.apiserver.authorization.escalation import check_write
 from pybernetes.apiserver.authorization.interface import Decision
 from pybernetes.apiserver.bootstrap import reconcile as bootstrap
 from pybernetes.apiserver.calls import Call
+from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.custom_resources.converter import Conversions
 from pybernetes.apiserver.custom_resources.kinds import CustomKind
 from pybernetes.apiserver.custom_resources.manager import CustomResources
@@ -51,7 +48,6 @@ from pybernetes.apiserver.flow_control import metrics as flow_metrics
 from pybernetes.apiserver.flow_control.controller import Controller as FlowController
 from pybernetes.apiserver.flow_control.interface import TooBusy
 from pybernetes.apiserver.health import Health
-from pybernetes.apiserver.health import Options as HealthOptions
 from pybernetes.apiserver.image import Image
 from pybernetes.apiserver.lifecycle import Lifecycle
 from pybernetes.apiserver.metrics import build, watches
@@ -61,7 +57,6 @@ from pybernetes.apiserver.metrics.store import MeasuredStore, stored_families
 from pybernetes.apiserver.openapi import OpenApi
 from pybernetes.apiserver.paths import Paths
 from pybernetes.apiserver.proxying.proxy import Proxy
-from pybernetes.apiserver.proxying.targets import Kubelets
 from pybernetes.apiserver.registry import decoding, kinds, reading, rendering
 from pybernetes.apiserver.registry.core import service_repair
 from pybernetes.apiserver.registry.deleting import Deletes
@@ -81,14 +76,14 @@ from pybernetes.machinery.errors import (
     StatusError,
     UnsupportedMediaType,
 )
-from pybernetes.machinery.http.health import ROOTS, Check
+from pybernetes.machinery.http.health import ROOTS
 from pybernetes.machinery.http.messages import Request, Response
 from pybernetes.machinery.log import logger
 from pybernetes.machinery.meta import Object, Resource
 from pybernetes.store.interface import Store, Unavailable
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry, Metric
+    from prometheus_client import Metric
 
     from pybernetes.apiserver.authentication.tokens import Issuer
 
@@ -99,44 +94,6 @@ _PROXIED = deadlines.LONG_RUNNING_SUBRESOURCES
 _WITHOUT_COLUMNS = frozenset(("binding", "eviction", "token"))
 _OWN = frozenset(("scale", "binding", "eviction", "token"))
 SYSTEM = User("system:apiserver", groups=(MASTERS,))
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """What a server is made with, beyond its store."""
-
-    authentication: authentication.Options = field(default_factory=authentication.Options)
-    authorization: AuthorizationOptions = field(default_factory=AuthorizationOptions)
-    service_cidrs: tuple[str, ...] = ("10.96.0.0/16",)
-    node_port_range: tuple[int, int] = (30000, 32767)
-    advertise_address: str = "127.0.0.1"
-    secure_port: int = 6443
-    enable_admission_plugins: Sequence[str] = ()
-    disable_admission_plugins: Sequence[str] = ()
-    default_tolerations_s: tuple[int, int] = (300, 300)  # of nodes that are not ready, and unreachable
-    enable_aggregator_routing: bool = False  # reach Services (webhooks, extension servers) by endpoint, not by cluster IP
-    front_proxy: FrontProxy = field(default_factory=FrontProxy)  # how extension servers know us
-    storage_files: Path | None = None  # the directory of the embedded store
-    flags: Mapping[str, str] = field(default_factory=dict)  # how the server was started, for /flagz
-    disabled_metrics: frozenset[str] = frozenset()
-    profiling: bool = True
-    enable_logs_handler: bool = False
-    external_hostname: str = ""  # how clients call the server, in discovery; default: the advertised address
-    min_request_timeout_s: float = reading.WATCH_TIMEOUT_S  # of a watch that says nothing
-    goaway_chance: float = 0.0  # per request over HTTP/2, that its client is sent to another server
-    health: HealthOptions = field(default_factory=HealthOptions)
-    request_timeout_s: float = deadlines.LIMIT_S
-    enable_priority_and_fairness: bool = True
-    max_requests_inflight: int = 400  # these two make the seats that requests share; both 0: no limit
-    max_mutating_requests_inflight: int = 200
-    audit_policy: Policy | None = None  # None: nothing is recorded
-    audit_write: Callable[[Object], None] | None = None  # takes the events
-    kubelets: Kubelets | None = None  # how to reach kubelets; None: log, exec & co. answer 503
-    event_ttl_s: int = 3600
-    cluster_addons: bool = True  # the roles that kubeadm would add
-    strategies: Sequence[Strategy] | None = None  # default: all that the registry has
-    checks: Mapping[str, Check] = field(default_factory=dict)  # further ones, of what the server was made with
-    registries: Sequence[CollectorRegistry] = ()  # further metrics
 
 
 class ApiServer:

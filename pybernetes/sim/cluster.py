@@ -22,9 +22,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from pybernetes.apiserver.config import Config as ServerConfig
 from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.apiserver.server import ApiServer
-from pybernetes.apiserver.server import Config as ServerConfig
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import ConnectionFailed, InProcessTransport
 from pybernetes.controllers.manager import Manager

@@ -26,7 +26,8 @@ from apiserver_scale import TOKEN, Running, server
 
 from pybernetes.apiserver.authorization.chain import Options
 from pybernetes.apiserver.authorization.configuration import of_modes
-from pybernetes.apiserver.server import ApiServer, Config
+from pybernetes.apiserver.config import Config
+from pybernetes.apiserver.server import ApiServer
 from pybernetes.machinery.clock import SystemClock
 from pybernetes.machinery.entropy import SystemEntropy
 from pybernetes.machinery.http.messages import Request

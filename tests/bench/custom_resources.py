@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from pybernetes.apiserver.authentication import Options
-from pybernetes.apiserver.server import ApiServer, Config
+from pybernetes.apiserver.config import Config
+from pybernetes.apiserver.server import ApiServer
 from pybernetes.machinery.clock import SystemClock
 from pybernetes.machinery.entropy import SystemEntropy
 from pybernetes.machinery.http.messages import Request, Response

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pybernetes.apiserver.admission.interface import AdmissionRequest
 from pybernetes.apiserver.admission.matching import Match, namespace_name
 from pybernetes.apiserver.admission.versions import Versions
-from pybernetes.apiserver.attributes import User
 from pybernetes.machinery.meta import GroupVersionKind, Object, Resource
 
 
@@ -38,22 +37,11 @@ def described(request: AdmissionRequest, match: Match, versions: Versions) -> Ob
         asked["namespace"] = namespace
     asked |= {
         "operation": request.operation.value,
-        "userInfo": user_info(request.user),
+        "userInfo": request.user.info,
         "dryRun": request.dry_run,
         "options": request.options or None,
     }
     return asked
-
-
-def user_info(user: User) -> Object:
-    info: Object = {"username": user.name}
-    if user.uid:
-        info["uid"] = user.uid
-    if user.groups:
-        info["groups"] = list(user.groups)
-    if user.extra:
-        info["extra"] = {key: list(values) for key, values in user.extra.items()}
-    return info
 
 
 def _kind(gvk: GroupVersionKind) -> Object:

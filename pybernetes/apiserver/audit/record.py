@@ -139,10 +139,10 @@ class Record:
         event: Object = {
             "kind": "Event", "apiVersion": API_VERSION, "level": LEVEL_NAMES[verdict.level], "auditID": self._id,
             "stage": stage, "requestURI": f"{request.path}?{request.query}" if request.query else request.path,
-            "verb": info.verb, "user": _user(self._user),
+            "verb": info.verb, "user": self._user.info,
         }  # fmt: skip
         if self._impersonated is not None:
-            event["impersonatedUser"] = _user(self._impersonated)
+            event["impersonatedUser"] = self._impersonated.info
         if self._constraint:
             event["authenticationMetadata"] = {"impersonationConstraint": self._constraint}
         if request.peer:
@@ -166,19 +166,6 @@ class Record:
             event["annotations"] = dict(self.annotations)
         self._auditor.events += 1
         self._auditor.write(event)
-
-
-def _user(user: User) -> Object:
-    found: Object = {}
-    if user.name:
-        found["username"] = user.name
-    if user.uid:
-        found["uid"] = user.uid
-    if user.groups:
-        found["groups"] = list(user.groups)
-    if user.extra:
-        found["extra"] = {name: list(values) for name, values in user.extra.items()}
-    return found
 
 
 def _reference(info: RequestInfo) -> Object:

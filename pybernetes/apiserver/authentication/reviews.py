@@ -24,7 +24,7 @@ async def token_review(review: Object, authenticator: Union) -> Object:
     except Unauthorized as error:
         status = {"user": {}, "error": error.message}
     else:
-        status = {"authenticated": True, "user": user_info(identity.user)}
+        status = {"authenticated": True, "user": identity.user.info}
         if identity.audiences:
             status["audiences"] = list(identity.audiences)
     return {**review, "status": status}
@@ -33,16 +33,4 @@ async def token_review(review: Object, authenticator: Union) -> Object:
 def self_subject_review(review: Object, user: User, clock: Clock) -> Object:
     """The SelfSubjectReview with its status: who the server thinks that you are."""
     metadata = {**(review.get("metadata") or {}), "creationTimestamp": rfc3339(clock.now())}
-    return {**review, "metadata": metadata, "status": {"userInfo": user_info(user)}}
-
-
-def user_info(user: User) -> Object:
-    """`UserInfo` of the API, without what is empty."""
-    info: Object = {"username": user.name}
-    if user.uid:
-        info["uid"] = user.uid
-    if user.groups:
-        info["groups"] = list(user.groups)
-    if user.extra:
-        info["extra"] = {key: list(values) for key, values in user.extra.items()}
-    return info
+    return {**review, "metadata": metadata, "status": {"userInfo": user.info}}

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from pybernetes.apiserver.authentication import Options
+from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.proxying.targets import Kubelets
-from pybernetes.apiserver.server import ApiServer, Config
+from pybernetes.apiserver.server import ApiServer
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import InProcessTransport
 from pybernetes.machinery import pki

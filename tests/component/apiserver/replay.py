@@ -368,7 +368,8 @@ async def in_process() -> tuple[Handler, Any]:
     import tempfile
 
     from pybernetes.apiserver.authentication import Options
-    from pybernetes.apiserver.server import ApiServer, Config
+    from pybernetes.apiserver.config import Config
+    from pybernetes.apiserver.server import ApiServer
     from pybernetes.machinery import pki
     from pybernetes.machinery.clock import SystemClock
     from pybernetes.machinery.entropy import SystemEntropy

@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from pybernetes.apiserver.authentication import Options
+from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.encryption.encryption import Encryption
 from pybernetes.apiserver.encryption.store import Resources
-from pybernetes.apiserver.server import ApiServer, Config
+from pybernetes.apiserver.server import ApiServer
 from pybernetes.machinery.clock import SystemClock
 from pybernetes.machinery.entropy import SystemEntropy
 from pybernetes.store.embedded import EmbeddedStore, MemoryLog, SqliteLog

@@ -17,7 +17,8 @@ import pytest
 
 from pybernetes.apiserver.authorization import Options as AuthorizationOptions
 from pybernetes.apiserver.authorization import of_modes
-from pybernetes.apiserver.server import ApiServer, Config
+from pybernetes.apiserver.config import Config
+from pybernetes.apiserver.server import ApiServer
 from pybernetes.apiserver.shutdown import Shutdown, shut_down
 from pybernetes.client.http import HttpTransport
 from pybernetes.client.rest import Client

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from pybernetes.apiserver import server as servers
-from pybernetes.apiserver.server import ApiServer, Config
+from pybernetes.apiserver.config import Config
+from pybernetes.apiserver.server import ApiServer
 from pybernetes.machinery.clock import SystemClock
 from pybernetes.machinery.entropy import SystemEntropy
 from pybernetes.machinery.http.messages import Request

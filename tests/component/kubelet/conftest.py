@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from pybernetes.apiserver.authentication import Options as Authentication
-from pybernetes.apiserver.server import ApiServer, Config
+from pybernetes.apiserver.config import Config
+from pybernetes.apiserver.server import ApiServer
 from pybernetes.cli import images
 from pybernetes.cli.containerd import PAUSE_IMAGE, may_lower_oom_score
 from pybernetes.client.rest import Client

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from pybernetes.apiserver.authentication import Options as Authentication
-from pybernetes.apiserver.server import ApiServer, Config
+from pybernetes.apiserver.config import Config
+from pybernetes.apiserver.server import ApiServer
 from pybernetes.client import kubeconfig
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import InProcessTransport

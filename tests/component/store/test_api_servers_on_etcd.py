@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from pybernetes.apiserver.authentication import Options as AuthenticationOptions
+from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.options import Options
-from pybernetes.apiserver.server import ApiServer, Config
+from pybernetes.apiserver.server import ApiServer
 from pybernetes.apiserver.storage import open_store
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import InProcessTransport

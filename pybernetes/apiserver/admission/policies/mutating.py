@@ -17,8 +17,8 @@ from pybernetes.apiserver.admission.policies.invocations import Failure, Invocat
 from pybernetes.apiserver.admission.policies.metrics import error_type
 from pybernetes.apiserver.admission.policies.params import shown
 from pybernetes.apiserver.admission.policies.patching import PatchingFailed, applied, patched
-from pybernetes.apiserver.admission.policies.plugins import MutatingAdmissionPolicy, Tools
 from pybernetes.apiserver.admission.policies.source import Bound
+from pybernetes.apiserver.admission.policies.tools import Tools
 from pybernetes.apiserver.admission.refusals import refusal
 from pybernetes.apiserver.admission.verdicts import Verdicts
 from pybernetes.apiserver.registry.conversion import ConversionFailed
@@ -26,6 +26,8 @@ from pybernetes.machinery import errors
 from pybernetes.machinery.cel.admission import POLICY_BUDGET, namespace_value
 from pybernetes.machinery.errors import BadRequest, InternalError, ServiceUnavailable, StatusError
 from pybernetes.machinery.meta import Object, key_of
+
+PLUGIN = "MutatingAdmissionPolicy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ async def mutate(bound: Sequence[Bound], request: AdmissionRequest, tools: Tools
             found.append(each)
     if found:
         namespace = namespace_value(namespace_of_request(request, tools.reader))
-        rounds = mutations.begin(request, MutatingAdmissionPolicy.name)
+        rounds = mutations.begin(request, PLUGIN)
         verdicts = Verdicts(tools.authorizer, request)
         for invocation in found:
             for params in invocation.params:

@@ -8,6 +8,7 @@ from pybernetes.apiserver.admission.condition_metrics import ConditionMetrics
 from pybernetes.apiserver.admission.interface import AdmissionPlugin, AdmissionRequest, Operation
 from pybernetes.apiserver.admission.policies.metrics import PoliciesMetrics, PolicyMetrics
 from pybernetes.apiserver.admission.policies.source import Source
+from pybernetes.apiserver.admission.policies.tools import Tools
 from pybernetes.apiserver.admission.versions import Versions
 from pybernetes.apiserver.authorization.interface import Authorizer
 from pybernetes.apiserver.registry.strategy import Reader
@@ -36,18 +37,6 @@ class Policies:
 
     def tools(self, metrics: PolicyMetrics, reader: Reader, authorizer: Authorizer, clock: Clock) -> Tools:
         return Tools(reader, self.versions, authorizer, clock, metrics, self.conditions)
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What it takes to follow a policy."""
-
-    reader: Reader
-    versions: Versions
-    authorizer: Authorizer
-    clock: Clock
-    metrics: PolicyMetrics
-    conditions: ConditionMetrics
 
 
 class ValidatingAdmissionPolicy(AdmissionPlugin):

@@ -15,8 +15,8 @@ from pybernetes.apiserver.admission.policies.compiled import Binding, Policy
 from pybernetes.apiserver.admission.policies.invocations import Failure, Invocation, invocations, namespace_of_request
 from pybernetes.apiserver.admission.policies.judging import Annotation, Decision, judge
 from pybernetes.apiserver.admission.policies.metrics import error_type
-from pybernetes.apiserver.admission.policies.plugins import Tools
 from pybernetes.apiserver.admission.policies.source import Bound
+from pybernetes.apiserver.admission.policies.tools import Tools
 from pybernetes.apiserver.admission.refusals import refusal
 from pybernetes.apiserver.admission.verdicts import Verdicts
 from pybernetes.apiserver.registry.conversion import ConversionFailed

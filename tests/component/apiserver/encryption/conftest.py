@@ -15,11 +15,12 @@ import pytest
 import yaml
 
 from pybernetes.apiserver.authentication import Options
+from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.encryption.encryption import Encryption
 from pybernetes.apiserver.encryption.store import EncryptedStore, NoProviders, Resources
 from pybernetes.apiserver.registry.all import STRATEGIES
 from pybernetes.apiserver.registry.kinds import stored_under
-from pybernetes.apiserver.server import ApiServer, Config
+from pybernetes.apiserver.server import ApiServer
 from pybernetes.machinery import resources
 from pybernetes.machinery.clock import SystemClock
 from pybernetes.machinery.entropy import SystemEntropy
