@@ -5,10 +5,10 @@ Outermost, since a browser asks first (OPTIONS) and without credentials. Source:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Final
 
+from pybernetes.machinery.go_regexp import Pattern, compile_pattern
 from pybernetes.machinery.http.messages import Handler, Request, Response
 
 _ALLOWED: Final = {
@@ -29,7 +29,7 @@ def allowing(patterns: Sequence[str], handler: Handler) -> Handler:
 
     async def handle(request: Request) -> Response:
         origin = request.headers.get("origin", "")
-        if not origin or not any(allowed.search(origin) for allowed in origins):
+        if not origin or not any(allowed.matches(origin) for allowed in origins):
             return await handler(request)
         response = Response(204) if request.method == "OPTIONS" else await handler(request)
         response.headers = {**response.headers, "Access-Control-Allow-Origin": origin, **_ALLOWED}
@@ -38,8 +38,8 @@ def allowing(patterns: Sequence[str], handler: Handler) -> Handler:
     return handle
 
 
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _compiled(pattern: str) -> Pattern:
     try:
-        return re.compile(pattern)
-    except re.error as error:
+        return compile_pattern(pattern)
+    except ValueError as error:
         raise ValueError(f"--cors-allowed-origins has an invalid regular expression: {error}") from error

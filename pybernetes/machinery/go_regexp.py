@@ -1,188 +1,143 @@
-"""Regular expressions as Go's `regexp` (RE2) reads them, on Python's engine.
+r"""Regular expressions as Go's `regexp` reads them, on RE2, for patterns that somebody else wrote.
 
-Syntax: https://github.com/google/re2/wiki/Syntax. What RE2 refuses (look-around, back-references) is refused with
-Go's sentence.
-Python's engine backtracks where RE2 does not: a hostile pattern can cost more than linear time, so callers bound the texts.
+A match takes at most time by the length of the text times that of the pattern's program. Our own constants are for `re`, whose
+engine backtracks: `(a*)*b` on 30 letters holds it up for minutes.
+
+Syntax: https://github.com/google/re2/wiki/Syntax. Its two implementations agree but for this: Go refuses `\C` and names of
+groups that are not ASCII (so do we), and it knows long names of Unicode's classes (`\p{Letter}`; we do not). What a pattern may
+take is bounded in Go, too, but more widely: see below.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
-_POSIX: Final = {
-    "alnum": "0-9A-Za-z", "alpha": "A-Za-z", "ascii": r"\x00-\x7f", "blank": r"\t ", "cntrl": r"\x00-\x1f\x7f",
-    "digit": "0-9", "graph": "!-~", "lower": "a-z", "print": " -~", "punct": r"!-/:-@\[-`{-~", "space": r"\t\n\v\f\r ",
-    "upper": "A-Z", "word": "0-9A-Za-z_", "xdigit": "0-9A-Fa-f",
+_LENGTH_MAX: Final = 10_000  # characters: parsing alone takes 30 µs for one like those of `\pL\pL…`
+_MEMORY_MAX: Final = 8 << 20  # bytes, of a program and of its automaton's states: about `\pL{100}`, 50 ms of compiling
+_MEMORY_SMALL: Final = 1 << 20  # enough for the automaton's states of a small program
+_SIZE_SMALL: Final = 1000
+_ENCODING: Final = ("utf-8", "surrogatepass")
+
+# Names of groups, and what stands for any byte; what is quoted, escaped or in a class is passed over.
+_DIFFERING: Final = re.compile(
+    r"\\Q.*?(?:\\E|\Z)|(?P<byte>\\C)|\\.|\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*+\]?|(?P<name>\(\?P?<(?!\Z)[^>]*>?)", re.DOTALL
+)
+_NAME: Final = re.compile(r"\(\?P?<[0-9A-Za-z_]+>")
+_TOO_LARGE: Final = "pattern too large"
+_SENTENCES: Final = {
+    "bad repetition operator": "invalid nested repetition operator",
+    "invalid named capture group": "invalid named capture",
+    "invalid perl operator": "invalid or unsupported Perl syntax",
+    "invalid repetition size": "invalid repeat count",
+    "missing )": "missing closing )",
+    "missing ]": "missing closing ]",
+    "no argument for repetition operator": "missing argument to repetition operator",
+    "trailing \\": "trailing backslash at end of expression",
 }  # fmt: skip
-# Unicode classes by what Python can say; the others are letters in practice.
-_UNICODE: Final = {
-    "L": r"^\W\d_",
-    "Lu": "A-ZÀ-ÖØ-Þ",
-    "Ll": "a-zß-öø-ÿ",
-    "N": r"0-9",
-    "Nd": "0-9",
-    "P": r"!-/:-@\[-`{-~",
-    "Z": r"\s",
-}
-_FLAGS: Final = re.compile(r"\(\?([imsU]*)(?:-([imsU]+))?([:)])")
-_REPEAT: Final = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 
 
-@lru_cache(4096)
-def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """Raises ValueError with Go's sentence (`error parsing regexp: …`)."""
-    translated = _translate(pattern)
-    try:
-        return re.compile(translated)
-    except re.error as error:
-        raise ValueError(f"error parsing regexp: {_sentence(str(error), pattern)}") from error
-    except (OverflowError, RecursionError) as error:
-        raise ValueError(f"error parsing regexp: expression nests too deeply: `{pattern}`") from error
+class PatternTooLarge(ValueError):
+    """The pattern is too long, or would take too much to be compiled."""
 
 
-def _translate(pattern: str) -> str:
-    out: list[str] = []
-    closers: list[int] = [0]  # how many groups of our own end with each open group
-    multiline = False
-    at = 0
-    while at < len(pattern):
-        character = pattern[at]
-        if character == "\\":
-            at = _escape(pattern, at, out)
-            continue
-        if character == "[":
-            at = _class(pattern, at, out)
-            continue
-        if character == "(":
-            at, multiline = _group(pattern, at, out, closers, multiline)
-            continue
-        if character == ")":
-            if len(closers) == 1:
-                raise ValueError(f"error parsing regexp: unexpected ): `{pattern}`")
-            out.append(")" * (1 + closers.pop()))
-        elif character == "$" and not multiline:
-            out.append(r"\Z")
-        elif character == "{" and (found := _REPEAT.match(pattern, at)):
-            low, high = int(found[1]), int(found[2] or 0)
-            if max(low, high) > 1000 or (found[2] and high < low):
-                raise ValueError(f"error parsing regexp: invalid repeat count: `{found[0]}`")
-            out.append(found[0])
-            at = found.end()
-            continue
-        elif character in "*+?" and pattern[at + 1 : at + 2] in ("*", "+"):
-            raise ValueError(f"error parsing regexp: invalid nested repetition operator: `{pattern[at : at + 2]}`")
-        else:
-            out.append("\\{" if character == "{" else character)
-        at += 1
-    if len(closers) > 1:
-        raise ValueError(f"error parsing regexp: missing closing ): `{pattern}`")
-    return "".join(out) + ")" * closers[0]
+class Pattern:
+    """A compiled pattern. `size`: how many instructions its program has."""
+
+    __slots__ = ("_search", "size")
+
+    def __init__(self, compiled: Any) -> None:
+        self._search = compiled.search
+        self.size: int = compiled.programsize
+
+    def matches(self, text: str) -> bool:
+        """Whether it matches anywhere."""
+        return self._search(text.encode(*_ENCODING)) is not None
+
+    def find(self, text: str) -> str | None:
+        """The leftmost match."""
+        return next(self.find_all(text), None)
+
+    def find_all(self, text: str) -> Iterator[str]:
+        """The matches that do not overlap, from left to right. As Go has it, an empty one right behind another is none."""
+        raw = text.encode(*_ENCODING)
+        at, last_end = 0, -1
+        while at <= len(raw) and (found := self._search(raw, at)) is not None:
+            start, end = found.span()
+            if end > start or start != last_end:
+                yield raw[start:end].decode(*_ENCODING)
+            at = _next_character(raw, at) if end == at else end
+            last_end = end
 
 
-def _group(pattern: str, at: int, out: list[str], closers: list[int], multiline: bool) -> tuple[int, bool]:
-    flags = _FLAGS.match(pattern, at)
-    if flags is not None:
-        on, off = flags[1].replace("U", ""), (flags[2] or "").replace("U", "")
-        multiline = "m" in on or (multiline and "m" not in off)
-        text = f"(?{on}{'-' + off if off else ''}:"
-        if flags[3] == ":":
-            out.append(text)
-            closers.append(0)
-        else:  # for the rest of the enclosing group
-            out.append(text)
-            closers[-1] += 1
-        return flags.end(), multiline
-    if pattern.startswith("(?", at):
-        named = re.match(r"\(\?P?<([A-Za-z_]\w*)>", pattern[at:])
-        if named is None:
-            shown = pattern[at : at + (4 if pattern.startswith("(?<", at) else 3)]
-            raise ValueError(f"error parsing regexp: invalid or unsupported Perl syntax: `{shown}`")
-        out.append(f"(?P<{named[1]}>")
-        closers.append(0)
-        return at + named.end(), multiline
-    out.append("(")
-    closers.append(0)
-    return at + 1, multiline
-
-
-def _escape(pattern: str, at: int, out: list[str], inside_class: bool = False) -> int:
-    following = pattern[at + 1 : at + 2]
-    if not following:
-        raise ValueError("error parsing regexp: trailing backslash at end of expression: ``")
-    if following in "pP":
-        name = pattern[at + 2 : at + 3]
-        end = at + 3
-        if name == "{":
-            end = pattern.find("}", at) + 1
-            name = pattern[at + 3 : end - 1]
-        known = _UNICODE.get(name.removeprefix("^"), r"^\W\d_")
-        negated = (following == "P") != name.startswith("^")
-        if inside_class:
-            out.append(known.removeprefix("^") if not known.startswith("^") else "A-Za-zÀ-\U0010ffff")
-        else:
-            out.append(f"[{known}]" if not negated else f"[{known[1:] if known.startswith('^') else '^' + known}]")
-        return end
-    if following == "Q":
-        end = pattern.find("\\E", at)
-        end = len(pattern) if end < 0 else end
-        out.append(re.escape(pattern[at + 2 : end]))
-        return min(end + 2, len(pattern))
-    if following == "z" and not inside_class:
-        out.append(r"\Z")
-        return at + 2
-    if following == "x" and pattern[at + 2 : at + 3] == "{":
-        end = pattern.find("}", at)
-        out.append(re.escape(chr(int(pattern[at + 3 : end] or "0", 16))))
-        return end + 1
-    perl = {"d": "0-9", "w": "0-9A-Za-z_", "s": r"\t\n\f\r "}.get(following.lower())
-    if perl is not None:
-        if inside_class:
-            out.append(perl if following.islower() else "\\" + following)
-        else:
-            out.append(f"[{'^' if following.isupper() else ''}{perl}]")
-        return at + 2
-    if following.isalnum() and following not in "aAbBfnrtvx0":
-        raise ValueError(f"error parsing regexp: invalid escape sequence: `\\{following}`")
-    out.append("\\" + following)
-    return at + 2
-
-
-def _class(pattern: str, at: int, out: list[str]) -> int:
-    start = at
-    out.append("[")
+def _next_character(raw: bytes, at: int) -> int:
     at += 1
-    if pattern[at : at + 1] == "^":
-        out.append("^")
+    while at < len(raw) and raw[at] & 0xC0 == 0x80:
         at += 1
-    first = True
-    while True:
-        character = pattern[at : at + 1]
-        if not character:
-            raise ValueError(f"error parsing regexp: missing closing ]: `{pattern[start:]}`")
-        if character == "]" and not first:
-            out.append("]")
-            return at + 1
-        first = False
-        posix = re.match(r"\[:(\^?)(\w+):\]", pattern[at:]) if character == "[" else None
-        if posix is not None:
-            if posix[2] not in _POSIX:
-                raise ValueError(f"error parsing regexp: invalid character class range: `{posix[0]}`")
-            out.append(_POSIX[posix[2]])
-            at += posix.end()
-        elif character == "\\":
-            at = _escape(pattern, at, out, inside_class=True)
-        else:
-            out.append("\\" + character if character in "[]&~|" else character)
-            at += 1
+    return at
 
 
-def _sentence(python: str, pattern: str) -> str:
-    if "nothing to repeat" in python:
-        return f"missing argument to repetition operator: `{next((c for c in pattern if c in '*+?'), '*')}`"
-    if "bad character range" in python:
-        return f"invalid character class range: `{python.split('bad character range ')[1].split(' at ')[0]}`"
-    if "multiple repeat" in python:
-        return f"invalid nested repetition operator: `{pattern}`"
-    return f"{python}: `{pattern}`"
+def compile_pattern(pattern: str) -> Pattern:
+    """Raises ValueError with Go's sentence (`error parsing regexp: …`)."""
+    return _small(pattern) or _large(pattern)
+
+
+# Two caches, since a pattern may come to take as much memory as it is allowed.
+
+
+@lru_cache(512)
+def _small(pattern: str) -> Pattern | None:
+    try:
+        compiled = _compiled(pattern, _MEMORY_SMALL)
+    except PatternTooLarge:
+        return None
+    return compiled if compiled.size <= _SIZE_SMALL else None
+
+
+@lru_cache(16)
+def _large(pattern: str) -> Pattern:
+    return _compiled(pattern, _MEMORY_MAX)
+
+
+def _compiled(pattern: str, memory: int) -> Pattern:
+    import re2  # here, since a server without patterns starts without it
+
+    if len(pattern) > _LENGTH_MAX:
+        raise _too_large(pattern)
+    _refuse_differing(pattern)
+    options = re2.Options()
+    options.log_errors = False
+    options.never_capture = True  # nobody asks for groups, and finding them takes longer
+    options.max_mem = memory
+    try:
+        compiled = re2.compile(pattern.encode(*_ENCODING), options)
+    except re2.error as error:
+        raise _refusal(error.args[0].decode(errors="replace"), pattern) from None
+    re2.purge()  # its own cache is bounded by the count of patterns alone
+    return Pattern(compiled)
+
+
+def _refuse_differing(pattern: str) -> None:
+    for found in _DIFFERING.finditer(pattern):
+        if found["byte"]:
+            raise _error("invalid escape sequence", r"\C")
+        if found["name"] and not _NAME.fullmatch(found["name"]):
+            raise _error("invalid named capture", found["name"])
+
+
+def _refusal(said: str, pattern: str) -> ValueError:
+    if said.startswith(_TOO_LARGE):
+        return _too_large(pattern)
+    what, named, argument = said.partition(": ")
+    at_the_end = what.startswith("trailing")
+    return _error(_SENTENCES.get(what, what), argument if named or at_the_end else pattern)
+
+
+def _too_large(pattern: str) -> PatternTooLarge:
+    return PatternTooLarge(f"error parsing regexp: expression too large: `{pattern}`")
+
+
+def _error(what: str, where: str) -> ValueError:
+    return ValueError(f"error parsing regexp: {what}: `{where}`")

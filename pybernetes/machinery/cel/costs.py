@@ -19,6 +19,7 @@ from pybernetes.machinery.cel.library_kubernetes import Cidr, Ip, NamedFormat, U
 from pybernetes.machinery.cel.types import Type
 from pybernetes.machinery.cel.values import Uint
 from pybernetes.machinery.cel.weights import TRAVERSAL, parts, size, traversal
+from pybernetes.machinery.go_regexp import PatternTooLarge, compile_pattern
 from pybernetes.machinery.quantity import Quantity
 
 REGEX_LENGTH: Final = 0.25  # of a character of a pattern
@@ -26,7 +27,11 @@ LIST_BASE: Final = 10
 MAP_BASE: Final = 30
 STRUCT_BASE: Final = 40
 _PIECES_FREE: Final = 100
-_PATTERN_READING: Final = 4  # of a character
+# Of patterns that are computed
+_READING: Final = 30
+_REFUSING: Final = 50  # of a character
+_REFUSING_LARGE: Final = 200_000
+_PROGRAM: Final = 0.01  # of a character that an instruction may see
 _LENGTH_FREE: Final = 10_000
 
 Cost = Callable[[Sequence[Any], Any], int]  # of the arguments, a method's target first, and the result
@@ -82,8 +87,24 @@ def _pieces(arguments: Sequence[Any], result: Any) -> int:
 
 
 def _of_new_patterns(cost: Cost) -> Cost:
-    """With that of reading a pattern that is computed, which upstream does for nothing."""
-    return lambda arguments, result: cost(arguments, result) + size(arguments[1]) * _PATTERN_READING
+    """With that of reading a pattern that is computed, and by its program if that is long, which upstream does for nothing."""
+
+    def priced(arguments: Sequence[Any], result: Any) -> int:
+        text, pattern, *_ = arguments
+        paid = cost(arguments, result)
+        if type(pattern) is not str:
+            return paid
+        try:
+            program = compile_pattern(pattern).size
+        except PatternTooLarge:
+            return paid + _REFUSING_LARGE
+        except ValueError:
+            return paid + _READING + len(pattern) * _REFUSING
+        # What is optional many times over makes for a program that takes as long as the square of it.
+        reading = _READING + program + len(pattern) ** 2 // 1000
+        return max(paid, math.ceil((1 + size(text)) * program * _PROGRAM)) + reading
+
+    return priced
 
 
 def _long_text(arguments: Sequence[Any], _: Any) -> int:

@@ -5,7 +5,6 @@ Places and lengths are in characters.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any, Final
@@ -14,7 +13,7 @@ from pybernetes.machinery.cel import library_kubernetes as kubernetes
 from pybernetes.machinery.cel.conversions import to_string
 from pybernetes.machinery.cel.text_format import format_text
 from pybernetes.machinery.cel.values import CelError, equal, no_overload, quoted, want, want_list, want_texts
-from pybernetes.machinery.go_regexp import compile_pattern
+from pybernetes.machinery.go_regexp import Pattern, compile_pattern
 
 _LENGTH_MAX: Final = 16 * 1024 * 1024  # of texts that are made of others: what they cost goes by the others
 
@@ -26,10 +25,10 @@ def _check_length(length: int) -> None:
 
 def matches(text: Any, pattern: Any) -> bool:
     want_texts(text, pattern)
-    return _pattern(pattern).search(text) is not None
+    return _pattern(pattern).matches(text)
 
 
-def _pattern(pattern: str) -> re.Pattern[str]:
+def _pattern(pattern: str) -> Pattern:
     try:
         return compile_pattern(pattern)
     except ValueError as error:
@@ -38,14 +37,13 @@ def _pattern(pattern: str) -> re.Pattern[str]:
 
 def find(text: Any, pattern: Any) -> str:
     want_texts(text, pattern)
-    found = _pattern(pattern).search(text)
-    return found[0] if found else ""
+    return _pattern(pattern).find(text) or ""
 
 
 def find_all(text: Any, pattern: Any, limit: Any = -1) -> list[str]:
     want_texts(text, pattern)
     want(limit, int)
-    found = (match[0] for match in _pattern(pattern).finditer(text))
+    found = _pattern(pattern).find_all(text)
     return list(found if limit < 0 else islice(found, limit))
 
 

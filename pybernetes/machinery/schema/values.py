@@ -106,7 +106,7 @@ def _text_checks(schema: Schema) -> Check | None:
     longest, shortest, pattern = schema.get("maxLength"), schema.get("minLength"), schema.get("pattern")
     if longest is None and not shortest and not pattern:
         return None
-    matches = compile_pattern(pattern).search if pattern else None
+    matches = compile_pattern(pattern).matches if pattern else None
 
     def check(value: Any, _: Any, path: str) -> Iterator[FieldError]:
         if type(value) is not str:
@@ -115,7 +115,7 @@ def _text_checks(schema: Schema) -> Check | None:
             yield FieldError.too_long(_field(path), longest)
         if shortest and len(value) < shortest:
             yield FieldError.invalid(_field(path), value, f"{path} in body should be at least {shortest} chars long")
-        if matches is not None and matches(value) is None:
+        if matches is not None and not matches(value):
             yield FieldError.invalid(_field(path), value, f"{path} in body should match '{pattern}'")
 
     return check
