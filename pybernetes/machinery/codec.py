@@ -116,7 +116,8 @@ def encode(obj: Object) -> bytes:
     ordered = {"kind": obj["kind"], "apiVersion": obj["apiVersion"], "metadata": metadata}
     ordered.update(obj)
     ordered["metadata"] = metadata
-    return dumps(ordered)
+    # Copied, because it is kept: the encoder's own bytes hold the whole buffer that it wrote into, 8 KiB for a small object.
+    return bytes(memoryview(dumps(ordered)))
 
 
 def dumps(value: Any) -> bytes:
