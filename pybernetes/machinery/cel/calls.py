@@ -88,6 +88,19 @@ def _paid_call(function: Callable[..., Any], runs: Sequence[Run], name: str, cos
             return result
 
         return run_first
+    paid = _paid_before(function, runs, name, cost)
+    if cost not in costs.OF_PIECES:
+        return paid
+
+    def run_and_count(frame: Frame) -> Any:
+        result = paid(frame)
+        spend(frame, costs.of_pieces(result))
+        return result
+
+    return run_and_count
+
+
+def _paid_before(function: Callable[..., Any], runs: Sequence[Run], name: str, cost: costs.Cost) -> Run:
     if len(runs) == 2:
         a, b = runs
 

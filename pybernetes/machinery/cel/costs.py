@@ -81,9 +81,13 @@ def _pattern(arguments: Sequence[Any], _: Any) -> int:
     return math.ceil((1 + size(arguments[0])) * TRAVERSAL) * math.ceil(size(arguments[1]) * REGEX_LENGTH)
 
 
-def _pieces(arguments: Sequence[Any], result: Any) -> int:
-    """Many pieces cost each, though not for upstream."""
-    return _pattern(arguments, result) + max(0, size(result) - _PIECES_FREE)
+def _finding_all(arguments: Sequence[Any], result: Any) -> int:
+    return _pattern(arguments, result)
+
+
+def of_pieces(result: Any) -> int:
+    """Many that are found cost each, though not for upstream."""
+    return max(0, size(result) - _PIECES_FREE)
 
 
 def _of_new_patterns(cost: Cost) -> Cost:
@@ -187,7 +191,7 @@ _OF_FUNCTIONS: Final[Mapping[str, int | Cost]] = {
     **dict.fromkeys(_TRAVERSED, _by_target(TRAVERSAL)), "check": 350_000,
     **dict.fromkeys(("isSorted", "sum", "max", "min", "indexOf", "lastIndexOf"), lambda arguments, _: traversal(arguments[0])),
     **dict.fromkeys(("replace", "split", "ip.isCanonical"), _by_target(2 * TRAVERSAL)), "join": _join,
-    "find": _pattern, "findAll": _pieces, "isURL": _long_text, "getQuery": _long_text,
+    "find": _pattern, "findAll": _finding_all, "isURL": _long_text, "getQuery": _long_text,
     "containsIP": _contains_ip, "containsCIDR": _contains_cidr,
     "validate": _validate, "fieldSelector": _selector, "labelSelector": _selector, "_==_": equality, "_!=_": equality,
 }  # fmt: skip
@@ -209,10 +213,11 @@ _OF_OVERLOADS: Final[Mapping[str, int | Cost]] = {
 
 
 # Those that go by the result; the others are paid for before they are called.
-_FOUND_ALL: Final = _of_new_patterns(_pieces)
-OF_RESULTS: Final = frozenset((_join, _output, _pieces, _FOUND_ALL))
+OF_RESULTS: Final = frozenset((_join, _output))
 # With patterns that are no literals
-OF_NEW_PATTERNS: Final[Mapping[Cost, Cost]] = {_pattern: _of_new_patterns(_pattern), _pieces: _FOUND_ALL}
+OF_NEW_PATTERNS: Final[Mapping[Cost, Cost]] = {cost: _of_new_patterns(cost) for cost in (_pattern, _finding_all)}
+# What they find is paid for besides.
+OF_PIECES: Final = frozenset((_finding_all, OF_NEW_PATTERNS[_finding_all]))
 
 
 def of_call(name: str, overloads: Sequence[Overload], operands: Sequence[Type]) -> int | Cost:

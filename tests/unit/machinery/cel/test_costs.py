@@ -159,6 +159,7 @@ def test_texts_made_of_others_have_a_length_that_memory_has():
         ("'a'.matches(s) || true", "(", 3, 82),
         ("'a'.matches(s) || true", "[a-z]{1000}{2}", 6, 735),
         ("'a'.matches(s) || true", "\\pL{1000}", 4, 200_004),
+        ("'a'.findAll(s).size() == 0 || true", "\\pL{1000}", 4, 200_006),
         ("l.isSorted()", ["a"] * 1000, 1, 1),
         ("l.isSorted()", ["a"] * 5000, 1, 2001),
     ],
@@ -166,6 +167,15 @@ def test_texts_made_of_others_have_a_length_that_memory_has():
 def test_what_upstream_lets_be_done_for_nothing_costs_as_soon_as_it_is_much(text: str, value: Any, upstream: int, ours: int):
     program = compile_expression(text, {"s": "string", "l": ("list", "string")})
     assert program.evaluate({"s": value, "l": value})[1] == ours >= upstream
+
+
+@pytest.mark.parametrize("text", ["s.findAll(p).size() == 0", "s.findAll(p, 1).size() == 0", "s.matches(p)", "s.find(p) == ''"])
+def test_a_long_program_over_a_long_text_is_paid_for_before_it_runs(text: str):
+    """Its automaton has ever new states over such a text, which takes five nanoseconds for each instruction and character."""
+    program = compile_expression(text, {"s": "string", "p": "string"})
+    long = "".join(f"{n:b}" for n in range(100_000)).replace("0", "a").replace("1", "b")
+    with pytest.raises(CostExceeded):
+        program.evaluate({"s": long, "p": "(?:a|b)*a(?:a|b){1000}c"}, limit=1_000_000)
 
 
 def test_durations_are_no_longer_than_anybody_writes_them():
