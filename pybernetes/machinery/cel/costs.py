@@ -100,10 +100,9 @@ def _of_new_patterns(cost: Cost) -> Cost:
             return paid
         try:
             program = compile_pattern(pattern).size
-        except PatternTooLarge:
-            return paid + _REFUSING_LARGE
-        except ValueError:
-            return paid + _READING + len(pattern) * _REFUSING
+        except ValueError as error:
+            compiling = _REFUSING_LARGE if isinstance(error, PatternTooLarge) else _READING
+            return paid + compiling + len(pattern) * _REFUSING
         # What is optional many times over makes for a program that takes as long as the square of it.
         reading = _READING + program + len(pattern) ** 2 // 1000
         return max(paid, math.ceil((1 + size(text)) * program * _PROGRAM)) + reading
