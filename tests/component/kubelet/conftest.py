@@ -42,6 +42,12 @@ IMAGE = images.BUSYBOX_IMAGE
 missing = [name for name in ("containerd", "runc", "nft", "busybox") if shutil.which(name) is None]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """These come last: threads that others have started before (gRPC's) are not in the namespace, and reach nothing in it."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: here in item.path.parents)
+
+
 @pytest.fixture(scope="package")
 def own_network() -> Iterator[None]:
     """Run in a network namespace: the pods' bridge must not meet another cluster's on this machine."""
