@@ -30,7 +30,8 @@ async def test_nobody_may_look_without_the_right_to(server: Any, path: str) -> N
 
 async def test_a_profile_shows_what_burns_the_processor(server: Any) -> None:
     def burn() -> None:
-        sum(number * number for number in range(200_000))
+        # Much longer than the interpreter's switch interval: what is shorter gives way only between two turns of the loop.
+        sum(number * number for number in range(2_000_000))
 
     async def busy() -> None:
         while True:
