@@ -38,6 +38,7 @@ DECODED_LIMIT = 20_000  # decoded objects kept per resource for `Reader`
 
 # Finds a field's value in stored bytes; it must be quick, since it reads every object of its kind.
 FieldReader = Callable[[bytes], str]
+_Values = tuple[str | None, ...]
 
 
 class Event:
@@ -146,20 +147,26 @@ class Table:
             for key, entry in self.entries.items():
                 values.setdefault(_field_of(entry, read), set()).add(key)
 
-    def _reindex(self, change: Change) -> None:
-        old, new = change.previous, change.entry
-        for field, read in self._readers.items():
-            was, is_ = [() if entry is None else (_field_of(entry, read),) for entry in (old, new)]
+    def _values(self, change: Change) -> dict[str, tuple[_Values, _Values]]:
+        """Of each indexed field, what it was and what it is: one value, or none where there is no entry."""
+        old, new = (() if entry is None else (entry,) for entry in (change.previous, change.entry))
+        return {
+            field: (tuple(_field_of(entry, read) for entry in old), tuple(_field_of(entry, read) for entry in new))
+            for field, read in self._readers.items()
+        }
+
+    def _reindex(self, key: str, changed: Mapping[str, tuple[_Values, _Values]]) -> None:
+        for field, (was, is_) in changed.items():
             if was == is_:
                 continue
             values = self._by_field[field]
             for value in was:
                 if (keys := values.get(value)) is not None:
-                    keys.discard(change.key)
+                    keys.discard(key)
                     if not keys:
                         del values[value]
             for value in is_:
-                values.setdefault(value, set()).add(change.key)
+                values.setdefault(value, set()).add(key)
 
     def decoded(self, entry: Entry) -> Object:
         """The object of a current entry with its resourceVersion; shared, so never altered."""
@@ -195,8 +202,8 @@ class Table:
             if key not in self.entries:
                 insort(self._keys, key)
             self.entries[key] = change.entry
-        if self._readers:
-            self._reindex(change)
+        values = self._values(change) if self._readers else {}
+        self._reindex(key, values)
         self.generation = change.revision
         event = Event(change, now)
         window = self.window
@@ -205,7 +212,7 @@ class Table:
             self.window_start = window.popleft().change.revision
         if self._watchers:
             try:
-                for watcher in self._concerned(event):
+                for watcher in self._concerned(change, values):
                     try:
                         watcher.offer(event)
                     except Exception:
@@ -217,8 +224,8 @@ class Table:
                 self.cut_all()
             event.offered()
 
-    def _concerned(self, event: Event) -> Iterator[Watcher]:
-        change = event.change
+    def _concerned(self, change: Change, values: Mapping[str, tuple[_Values, _Values]]) -> Iterator[Watcher]:
+        """Raises ValueError where an indexed field cannot be read."""
         watchers = self._watchers
         found = watchers.get(None)
         if found:
@@ -232,9 +239,10 @@ class Table:
         found = watchers.get(("namespace", namespace))
         if found:
             yield from tuple(found)
-        for field, read in self._readers.items():
-            old, new = change.previous, change.entry
-            for value in dict.fromkeys(read(entry.value) for entry in (old, new) if entry is not None):
+        for field, (was, is_) in values.items():
+            for value in dict.fromkeys((*was, *is_)):
+                if value is None:
+                    raise ValueError(f"cannot read {field}")
                 found = watchers.get((field, value))
                 if found:
                     yield from tuple(found)
@@ -284,6 +292,7 @@ class Table:
 
 
 def _field_of(entry: Entry, read: FieldReader) -> str | None:
+    """None if the entry cannot be read."""
     try:
         return read(entry.value)
     except StatusError:
