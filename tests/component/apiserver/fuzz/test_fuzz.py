@@ -14,12 +14,12 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from nearly_right import JUNK, WORDS, objects
 
 from pybernetes.machinery.http.messages import Request, Response
 from pybernetes.machinery.meta import Resource
 from pybernetes.machinery.resources import BUILTIN, CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, SUBRESOURCES
 from pybernetes.machinery.schema import schema_for
+from tests.component.apiserver.fuzz.nearly_right import JUNK, WORDS, objects
 
 EXAMPLES = int(os.environ.get("PYBERNETES_FUZZ_EXAMPLES", "150"))
 TYPED = [resource for resource in BUILTIN if resource.verbs & {"create"} and "DeleteOptions" not in resource.kind]

@@ -12,12 +12,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from smallest import is_single, smallest
 
 from pybernetes.apiserver.admission import storage_object_in_use_protection
 from pybernetes.machinery import resources as api
 from pybernetes.machinery.meta import Resource
 from pybernetes.machinery.resources import BUILTIN, SUBRESOURCES
+from tests.component.apiserver.lifecycles.smallest import is_single, smallest
 
 STORED = [resource for resource in BUILTIN if {"create", "get", "watch"} <= resource.verbs]
 # Whose end somebody else has to agree to; nobody does here.

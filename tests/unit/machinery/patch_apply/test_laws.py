@@ -7,11 +7,11 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from kind import SHAPE, World, objects, without_nulls, words
 
 from pybernetes.machinery.errors import Conflict
 from pybernetes.machinery.patch.apply import fieldsets, typed
 from pybernetes.machinery.schema.shapes import DEDUCED
+from tests.unit.machinery.patch_apply.kind import SHAPE, World, objects, without_nulls, words
 
 Value = dict[str, Any]
 MISSING = object()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kind import SHAPE, V1, Types, World, builtin
 
 from pybernetes.machinery.errors import Conflict, StatusError
 from pybernetes.machinery.patch.apply import managers, typed
+from tests.unit.machinery.patch_apply.kind import SHAPE, V1, Types, World, builtin
 
 
 def config_map(**data: str) -> dict[str, Any]:

@@ -1,6 +1,0 @@
-"""Tests here share `nearly_right.py`."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))
