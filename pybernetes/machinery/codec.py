@@ -135,7 +135,7 @@ def dumps(value: Any) -> bytes:
 _NEEDS_CARE: Final = re.compile(
     rb"""(?<![\w.\-/])(?:[yYnN]|yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF)(?![\w.\-/])   # YAML 1.1 booleans
     | (?<![\w.\-])(?<!\d:)[-+]?0[0-9xXoObB_]                # octal and other bases
-    | [0-9]_[0-9_]* | [0-9]{16,}                            # digit separators; numbers beyond 64 bits
+    | [0-9.+\-]_ | [0-9][eE]_ | [0-9]{16,}                  # digit separators; numbers beyond 64 bits
     | [0-9]\.0*(?![\w.]) | [0-9][eE][-+]?[0-9]              # whole floats, which are JSON integers in Go
     | \.(?:inf|Inf|INF|nan|NaN|NAN)
     | <<\s*: | (?:^|[\s\[{,:\-])[!&*]\S                     # merge keys, tags, anchors, aliases

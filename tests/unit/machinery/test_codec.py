@@ -230,6 +230,12 @@ def test_yaml_that_we_write_reads_back(value: dict[str, object]) -> None:
     assert codec.load_yaml(go_yaml.dump(value)) == value
 
 
+@pytest.mark.parametrize("text", ["0._", "1._5", "-_1", "+_1", "1e_5", "1_000"])
+def test_digit_separators_are_found_wherever_go_lets_them_stand(text: str) -> None:
+    # `0._` was found by the property below: it was read as text.
+    assert codec.load_yaml(f"a: {text}\n".encode()) == {"a": float(text.replace("_", ""))}
+
+
 @given(st.text("yYnNoOfFtTrRuUeE0123456789.-+_xXabe:~ ", max_size=10))
 def test_both_yaml_readers_agree_on_plain_scalars(text: str) -> None:
     document = f"a: {text}\n".encode()
