@@ -34,9 +34,12 @@ class User:
         return info
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class RequestInfo:
-    """A request's verb and target. For a path that names no resource only `verb` (the lower-case method) and `path` count."""
+    """A request's verb and target. For a path that names no resource only `verb` (the lower-case method) and `path` count.
+
+    Never altered: it is shared. (Not frozen, which would make it three times as expensive, and each request makes one.)
+    """
 
     verb: str  # get, list, watch, create, update, patch, delete, deletecollection, or the lower-case method
     path: str

@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import ClassVar
 
 from pybernetes.apiserver.attributes import RequestInfo, User
-from pybernetes.apiserver.requests import DEFAULT_FORMAT, Format, check_include, negotiate
+from pybernetes.apiserver.requests import DEFAULT_FORMAT, JSON, Format, check_include, negotiate
 from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.entropy import Entropy
 from pybernetes.machinery.http.messages import Request
-from pybernetes.machinery.meta import GroupVersionKind
+from pybernetes.machinery.meta import GroupVersionKind, Resource
 
 
 class Call:
@@ -34,10 +34,15 @@ class Call:
         self.audit_annotations: dict[str, str] = {}  # what admission has to say to the audit log
         self.format: Format = DEFAULT_FORMAT
 
-    def negotiate(self, gvk: GroupVersionKind, *, tables: bool = True) -> None:
-        """Read the Accept header; `gvk` is what will be answered, `tables`: whether as a Table, too. Raises `NotAcceptable`."""
+    def negotiate(self, resource: Resource, *, tables: bool = True) -> None:
+        """Read the Accept header; `resource` is what will be answered, `tables`: whether as a Table, too.
+
+        Raises `NotAcceptable`.
+        """
         accept = self.request.headers.get("accept", "")
-        binary = "protobuf" in accept and _has_message(gvk)
+        if accept == JSON:
+            return
+        binary = "protobuf" in accept and _has_message(resource.gvk)
         self.format = negotiate(accept, binary=binary or "protobuf" not in accept, tables=tables)
         if self.format.shape == "table":
             check_include(self.include)

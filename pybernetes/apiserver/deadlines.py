@@ -67,6 +67,7 @@ class Deadlines:
         self._tick = tick
         self._clock = clock
         self._running: set[Running] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def count(self) -> int:
@@ -75,7 +76,8 @@ class Deadlines:
 
     def start(self, now: float) -> Running:
         """The calling task's request begins; it is cancelled, and `expired` said, when it takes too long."""
-        task = asyncio.current_task()
+        # With the loop given, this does not ask the kernel for the process's id each time.
+        task = asyncio.current_task(self._loop)
         assert task is not None
         running = Running(task, now + self.limit_s)
         self._running.add(running)
@@ -86,6 +88,7 @@ class Deadlines:
 
     async def run(self) -> None:
         """Look after the deadlines; until cancelled."""
+        self._loop = asyncio.get_running_loop()
         while True:
             await self._clock.sleep(SWEEP_PERIOD_S)
             if self._tick is not None:

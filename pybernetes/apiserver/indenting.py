@@ -9,20 +9,25 @@ from typing import Final
 
 import msgspec
 
-from pybernetes.machinery.http.messages import Request, Response
+from pybernetes.machinery.http.messages import Response
 
 SIZE_BYTES_MAX: Final = 4 * 1024 * 1024  # what is larger nobody reads, and indenting it would hold everybody else up
 _PEOPLES: Final = ("curl", "Wget", "Mozilla/5.0")  # how their user agents begin
 _TRUE: Final = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 
 
-def wanted(request: Request) -> bool:
-    if "pretty=" in request.query:
-        for pair in request.query.split("&"):
+def for_people(user_agent: str) -> bool:
+    return user_agent.startswith(_PEOPLES)
+
+
+def wanted(query: str, *, by_people: bool) -> bool:
+    """`query` as it came; `by_people`: who asks is one of them, if it does not say otherwise."""
+    if "pretty=" in query:
+        for pair in query.split("&"):
             name, _, value = pair.partition("=")
             if name == "pretty" and value:
                 return value in _TRUE
-    return request.headers.get("user-agent", "").startswith(_PEOPLES)
+    return by_people
 
 
 def indent(response: Response) -> None:

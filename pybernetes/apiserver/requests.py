@@ -18,6 +18,8 @@ from pybernetes.machinery.errors import BadRequest, NotAcceptable
 from pybernetes.machinery.http.messages import Request
 
 NO_QUERY: Mapping[str, str] = MappingProxyType({})
+REMEMBERED_PATHS = 1024
+REMEMBERED_PATH_LENGTH = 200  # strangers choose them, too
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
@@ -63,7 +65,18 @@ def integer(query: Mapping[str, str], name: str) -> int | None:
 
 def parse_target(request: Request, query: Mapping[str, str]) -> RequestInfo:
     """The request's attributes (upstream's rules, the old `/watch/` prefix included)."""
-    path, method = request.path, request.method
+    path = request.path
+    if query or len(path) > REMEMBERED_PATH_LENGTH:
+        return _parse(request.method, path, query)
+    return _parse_path(request.method, path)
+
+
+@lru_cache(REMEMBERED_PATHS)
+def _parse_path(method: str, path: str) -> RequestInfo:
+    return _parse(method, path, NO_QUERY)
+
+
+def _parse(method: str, path: str, query: Mapping[str, str]) -> RequestInfo:
     # Decoded first and split then, as upstream: an encoded slash separates, and can never be part of a name.
     parts = (unquote(path) if "%" in path else path).strip("/").split("/")
     if parts[0] == "api":

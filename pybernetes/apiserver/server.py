@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from pybernetes.apiserver import authentication, compression, deadlines, indenting, refusals, requests, reviews
+from pybernetes.apiserver import authentication, compression, deadlines, habits, indenting, refusals, requests, reviews
 from pybernetes.apiserver.admission import chain
 from pybernetes.apiserver.admission.condition_metrics import ConditionMetrics
 from pybernetes.apiserver.admission.measured import MeasuredChain
@@ -96,6 +96,14 @@ _OWN = frozenset(("scale", "binding", "eviction", "token"))
 SYSTEM = User("system:apiserver", groups=(MASTERS,))
 
 
+class Route(NamedTuple):
+    """What serves a resource: at most one of the two, and none where only subresources are served."""
+
+    resource: Resource
+    kind: Kind | None
+    review: reviews.Review | None
+
+
 class ApiServer:
     """`run` must be running; `handle` answers 503 until the image is loaded and the bootstrap objects are there."""
 
@@ -138,14 +146,17 @@ class ApiServer:
         self._proxy = Proxy(self.reader, config.kubelets, self._authorizer, admission, clock=clock, entropy=entropy)
         self._discovery = Discovery(f"{config.external_hostname or config.advertise_address}:{config.secure_port}")
         self._openapi = OpenApi()
-        self._routes = {(found.group, found.version, found.plural): found for found in resources.BUILTIN}
+        self._reviews = reviews.handlers(self._authenticator, self._authorizer, self._clock)
+        self._routes = {
+            (found.group, found.version, found.plural): Route(found, self.kinds.get(found), self._reviews.get(found))
+            for found in resources.BUILTIN
+        }
         self._conversions = Conversions(self._webhooks, clock=clock, entropy=entropy)
         self.metrics = RequestMetrics(self._routes)
         self._custom = CustomResources(
             self.image, self.kinds[resources.CUSTOM_RESOURCE_DEFINITIONS], self.writer, self._deletes, self._conversions,
             clock=clock, entropy=entropy, publish=self._publish, withdraw=self._withdraw, announce=self._announce,
         )  # fmt: skip
-        self._reviews = reviews.handlers(self._authenticator, self._authorizer, self._clock)
         self.lifecycle = Lifecycle(clock)
         self._ready = asyncio.Event()
         self._auditor: Auditor | None = None
@@ -191,8 +202,8 @@ class ApiServer:
 
     def _stored(self, info: RequestInfo) -> tuple[int, int] | None:
         """How many objects of a resource are stored here, and the bytes of one."""
-        resource = self._routes.get((info.group, info.version, info.resource))
-        kind = self.kinds.get(resource) if resource is not None else None
+        route = self._routes.get((info.group, info.version, info.resource))
+        kind = route.kind if route is not None else None
         return None if kind is None else (len(kind.table), kind.table.average_size())
 
     def _token_issuer(self) -> Issuer | None:
@@ -259,12 +270,12 @@ class ApiServer:
         self._withdraw(resource)
         self.kinds[resource] = kind
         self._versions.forget()
-        self._routes[resource.group, resource.version, resource.plural] = resource
+        self._routes[resource.group, resource.version, resource.plural] = Route(resource, kind, None)
 
     def _withdraw(self, resource: Resource) -> None:
         known = self._routes.pop((resource.group, resource.version, resource.plural), None)
         if known is not None:
-            self.kinds.pop(known, None)
+            self.kinds.pop(known.resource, None)
             self._versions.forget()
 
     def _announce(self, custom: Sequence[CustomKind]) -> None:
@@ -312,10 +323,12 @@ class ApiServer:
         if record is not None:
             record.took(self._clock.monotonic() - started, running.waited_s if running is not None else 0.0)
             record.finish(response)
-        if running is not None and indenting.wanted(request):
-            indenting.indent(response)
-        if running is not None and compression.accepted(request.headers.get("accept-encoding", "")):
-            await compression.compress(response)
+        if running is not None:
+            habit = habits.of(request)
+            if indenting.wanted(request.query, by_people=habit.indents):
+                indenting.indent(response)
+            if habit.compresses:
+                await compression.compress(response)
         if request.http2 and self.config.goaway_chance and self._entropy.random() < self.config.goaway_chance:
             response.headers["Connection"] = "close"
         waited_s = running.waited_s if running is not None else 0.0
@@ -350,9 +363,11 @@ class ApiServer:
         caller = await self._authenticator.authenticate(request)
         if record is not None:
             record.identify(caller)
-        user, constraint = await impersonate(caller, request.headers, info, self._authorizer)
-        if record is not None and user is not caller:
-            record.impersonates(user, constraint)
+        user = caller
+        if habits.of(request).impersonates:
+            user, constraint = await impersonate(caller, request.headers, info, self._authorizer)
+            if record is not None and user is not caller:
+                record.impersonates(user, constraint)
         door = self._door
         if door is None or deadlines.is_unlimited(info):
             return await self._serve_user(request, info, query, user, record)
@@ -414,16 +429,15 @@ class ApiServer:
 
     async def _serve_resource(self, call: Call) -> Response:
         info = call.info
-        resource = self._routes.get((info.group, info.version, info.resource))
-        if resource is None:
+        route = self._routes.get((info.group, info.version, info.resource))
+        if route is None:
             raise refusals.unknown_path()
-        call.negotiate(resource.gvk, tables=resource in self.kinds and info.subresource not in _WITHOUT_COLUMNS)
-        review = self._reviews.get(resource)
+        resource, kind, review = route
+        call.negotiate(resource, tables=kind is not None and info.subresource not in _WITHOUT_COLUMNS)
         if review is not None:
             return await self._serve_review(call, resource, review)
         if resource is resources.BINDINGS and info.verb == "create":
             return await self._subresources.bind(call, "")
-        kind = self.kinds.get(resource)
         if kind is None:
             raise refusals.not_allowed()
         if info.name:

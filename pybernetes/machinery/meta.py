@@ -42,11 +42,15 @@ class Resource:
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     verbs: frozenset[str] = field(default=frozenset())
+    _hash: int = field(init=False, repr=False)
 
-    # The generated two would look at ten fields each time, and resources are keys and are compared on hot paths.
+    # The generated ones would look at ten fields each time, and resources are keys and are compared on hot paths.
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.group, self.version, self.plural)))
 
     def __hash__(self) -> int:
-        return hash((self.group, self.version, self.plural))
+        return self._hash
 
     def __eq__(self, other: object) -> bool:
         if self is other:

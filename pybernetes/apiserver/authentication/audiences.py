@@ -22,4 +22,4 @@ class AudienceAgnostic:
         if audiences and not meant:
             return None
         identity = await self._tokens.authenticate_token(token, audiences)
-        return identity if identity is None or identity.audiences == meant else Identity(identity.user, meant)
+        return identity if identity is None or identity.audiences == meant else identity._replace(audiences=meant)

@@ -23,6 +23,7 @@ class Identity(NamedTuple):
 
     user: User
     audiences: tuple[str, ...]
+    lasts: bool = False  # until the server ends: nothing can take it back
 
 
 class TokenAuthenticator(Protocol):

@@ -32,7 +32,7 @@ class TokenFile:
 
     async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Identity | None:
         user = self._users.get(_digest(token))
-        return None if user is None else Identity(user, audiences)
+        return None if user is None else Identity(user, audiences, lasts=True)
 
 
 def _digest(token: str) -> bytes:

@@ -41,8 +41,8 @@ OLD_CONTINUE = (
 
 
 async def get(call: Call, kind: Kind, image: Image) -> Response:
-    name = call.info.name
-    entry = await current(kind, image, call.info.namespace, name, call.query.get("resourceVersion", ""))
+    info, query = call.info, call.query
+    entry = await current(kind, image, info.namespace, info.name, query.get("resourceVersion", "") if query else "")
     return await entry_response(call, kind, entry)
 
 
@@ -61,9 +61,9 @@ async def current(kind: Kind, image: Image, namespace: str, name: str, revision:
 
 
 async def entry_response(call: Call, kind: Kind, entry: Entry, status: int = 200) -> Response:
-    format_ = call.format
     if kind.converts_remotely:
         (entry,) = await kind.localized([entry])
+    format_ = call.format
     if format_ is call.PLAIN:
         return rendering.respond(status, kind.served(entry), call.warnings)
     body = rendering.entry_body(kind, entry, format_, call.now(), call.include)

@@ -7,8 +7,10 @@ when the socket has taken the last one (back-pressure ends at the producer).
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Collection
+from functools import lru_cache
 from http import HTTPStatus
 from typing import cast
 
@@ -25,7 +27,7 @@ from pybernetes.machinery.http.connections import (
     Owner,
     answer,
 )
-from pybernetes.machinery.http.messages import Repeated, Request, Response
+from pybernetes.machinery.http.messages import Memo, Repeated, Request, Response
 from pybernetes.machinery.http.tls import verified_chain
 from pybernetes.machinery.log import logger
 
@@ -37,6 +39,13 @@ UPGRADED_BUFFER_BYTES = 256 * 1024
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_PLAIN_GET = re.compile(rb"GET (/[\w\-./~%?&=:,+@!$'()*;]*) HTTP/1\.1")
+_SAME_AS_BEFORE_MAX = 16 * 1024  # bytes of a head that is compared with the last one
+
+
+@lru_cache(256)  # most answers carry the same
+def _field_lines(fields: tuple[tuple[str, str], ...]) -> bytes:
+    return "".join([f"{name}: {value}\r\n" for name, value in fields]).encode("latin-1", "replace")
 
 
 def _status_line(status: int) -> bytes:
@@ -53,11 +62,14 @@ class Http1Connection(asyncio.Protocol):
         "_can_write",
         "_closing",
         "_expects_continue",
+        "_fields",
         "_fields_size",
         "_head_size",
         "_headers",
         "_in_head",
+        "_last",
         "_loop",
+        "_memo",
         "_parser",
         "_peer",
         "_peer_certificate",
@@ -65,6 +77,9 @@ class Http1Connection(asyncio.Protocol):
         "_raw",
         "_reading_paused",
         "_refusal",
+        "_repeatable",
+        "_repeated",
+        "_repeats",
         "_requests",
         "_server",
         "_streaming",
@@ -94,6 +109,11 @@ class Http1Connection(asyncio.Protocol):
         self._peer_chain: tuple[bytes, ...] = ()
         self._peer = ""
         self._blocked_since = NEVER  # when the send buffer filled up
+        self._fields: dict[str, str] = {}  # of the last request, without Content-Length
+        self._memo = Memo()  # which goes with them
+        self._last: Request | None = None  # that the parser has completed in this turn
+        self._repeatable = b""  # the head of `_repeated` from the end of its first line on; empty: there is none
+        self._repeated: Request = cast(Request, None)
         self.deadline = NEVER
         self.task: asyncio.Task[None] | None = None
         self._reset()
@@ -102,6 +122,7 @@ class Http1Connection(asyncio.Protocol):
         self._url = b""
         self._headers: dict[str, str] = {}
         self._in_head = True
+        self._repeats = False  # a field came twice
         self._head_size = 0  # as far as it has come
         self._fields_size = 0
         self._body: bytes | bytearray = b""
@@ -138,10 +159,16 @@ class Http1Connection(asyncio.Protocol):
             return
         if self._refusal is not None:
             return
+        is_head = self._in_head and not self._head_size
+        if is_head and self._repeatable and not self._closing and self._take_repeated(data):
+            return
         if self._in_head:
             self._head_size += len(data)
+        self._last = None
         try:
             self._parser.feed_data(data)
+            if is_head and self._last is not None:
+                self._note_repeatable(data, self._last)
             if self._in_head and self._head_size > HEAD_LIMIT_BYTES:
                 self._refuse(431, b"431 Request Header Fields Too Large", "text/plain; charset=utf-8")
         except httptools.HttpParserUpgrade as upgrade:
@@ -183,7 +210,10 @@ class Http1Connection(asyncio.Protocol):
         text = value.decode("latin-1")
         headers = self._headers
         self._fields_size += len(key) + len(text)
-        headers[key] = Repeated.joined(headers[key], text) if key in headers else text
+        if key in headers:
+            self._repeats = True
+            text = Repeated.joined(headers[key], text)
+        headers[key] = text
         if key == "expect" and text.lower() == "100-continue":
             self._expects_continue = True
 
@@ -227,17 +257,72 @@ class Http1Connection(asyncio.Protocol):
         if not path.startswith("/") and "://" in path:  # absolute form, as sent to proxies
             path = "/" + path.split("://", 1)[1].partition("/")[2]
         request = Request(
-            self._parser.get_method().decode("latin-1"), path, query, self._headers,
-            bytes(self._body), self._peer_certificate, self._peer, peer_chain=self._peer_chain,
+            self._parser.get_method().decode("latin-1"), path, query, self._headers, bytes(self._body),
+            self._peer_certificate, self._peer, peer_chain=self._peer_chain, memo=self._memo_of(self._headers),
         )  # fmt: skip
-        keep = self._parser.should_keep_alive()
+        self._queue(request, self._parser.should_keep_alive())
+        self._last = request
+        self._reset()
+
+    def _queue(self, request: Request, keep: bool) -> None:
         self.deadline = NEVER  # while it is served
         self._requests.append((request, keep))
-        self._reset()
         if len(self._requests) >= PIPELINE_LIMIT and not self._reading_paused:
             self._reading_paused = True
             self._transport.pause_reading()
         self._notify()
+
+    # What a client says again and again
+
+    def _memo_of(self, headers: dict[str, str]) -> Memo | None:
+        if self._repeats:  # fields that look the same joined may have been other lines
+            return None
+        length = headers.pop("content-length", None)
+        if headers != self._fields:
+            self._fields, self._memo = headers, Memo()
+            if length is not None:
+                self._fields = dict(headers)
+        if length is not None:
+            headers["content-length"] = length
+        return self._memo
+
+    def _note_repeatable(self, data: bytes, request: Request) -> None:
+        """`data` ended with `request`, whose head began with it or before."""
+        headers = request.headers
+        self._repeatable = b""
+        if (
+            request.method == "GET" and request.memo is not None and not self._upgraded and self._requests[-1][1]
+            and len(data) <= _SAME_AS_BEFORE_MAX and data.find(b"\r\n\r\n") == len(data) - 4
+            and not any(name in headers for name in ("content-length", "transfer-encoding", "expect", "upgrade"))
+        ):  # fmt: skip
+            line, _, _ = data.partition(b"\r\n")
+            if _PLAIN_GET.fullmatch(line):
+                self._repeatable, self._repeated = data[len(line) :], request
+
+    def _take_repeated(self, data: bytes) -> bool:
+        """A head that differs from the last one's in its first line alone needs no parser; whether it was one."""
+        if not data.endswith(self._repeatable):
+            return False
+        match = _PLAIN_GET.fullmatch(data, 0, len(data) - len(self._repeatable))
+        if match is None:
+            return False
+        before = self._repeated
+        path, _, query = match[1].decode("ascii").partition("?")
+        request = Request(
+            "GET",
+            path,
+            query,
+            before.headers,
+            b"",
+            self._peer_certificate,
+            self._peer,
+            (),
+            self._peer_chain,
+            False,
+            before.memo,
+        )
+        self._queue(request, keep=True)
+        return True
 
     def _refuse_body(self) -> None:
         import orjson
@@ -412,14 +497,13 @@ class Http1Connection(asyncio.Protocol):
 
     def _head(self, response: Response, length: int, connection: str) -> bytes:
         """`length` -1: chunked (or an upgrade), -2: the response says it itself."""
-        lines = [_status_line(response.status), b"Date: %b\r\n" % self._server.date().encode()]
-        for name, value in response.headers.items():
-            lines.append(f"{name}: {value}\r\n".encode("latin-1", "replace"))
+        head = b"%bDate: %b\r\n%b" % (
+            _status_line(response.status), self._server.date().encode(), _field_lines(tuple(response.headers.items())),
+        )  # fmt: skip
         if length >= 0:
-            lines.append(b"Content-Length: %d\r\n" % length)
+            head += b"Content-Length: %d\r\n" % length
         elif length == -1 and response.status != 101:
-            lines.append(b"Transfer-Encoding: chunked\r\n")
+            head += b"Transfer-Encoding: chunked\r\n"
         if connection and "Connection" not in response.headers:
-            lines.append(b"Connection: %b\r\n" % connection.encode())
-        lines.append(b"\r\n")
-        return b"".join(lines)
+            head += b"Connection: %b\r\n" % connection.encode()
+        return head + b"\r\n"

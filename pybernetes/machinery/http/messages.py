@@ -38,6 +38,18 @@ def lines_of(field: str) -> Sequence[str]:
     return field.lines if isinstance(field, Repeated) else (field,)
 
 
+class Memo:
+    """Where a handler keeps what it has read off header fields: requests of one connection share it while they carry the same.
+
+    Mostly they do, Content-Length aside, and much of what a request costs is to read again what the last one said.
+    """
+
+    __slots__ = ("kept",)
+
+    def __init__(self) -> None:
+        self.kept: object = None
+
+
 @dataclass(slots=True)
 class Request:
     """One request, its body read whole (the server bounds it)."""
@@ -52,6 +64,7 @@ class Request:
     more_headers: tuple[tuple[str, str], ...] = ()  # sent besides `headers`, each on a line of its own; never received
     peer_chain: tuple[bytes, ...] = ()  # DER: the client's certificate up to the trusted one; empty if no TLS was between
     http2: bool = False  # it shares its connection with others
+    memo: Memo | None = None  # None: nobody knows what else carries these fields
 
 
 class Upgradable(Protocol):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pybernetes.apiserver import indenting
-from pybernetes.machinery.http.messages import Request, Response
+from pybernetes.machinery.http.messages import Response
 
 JSON = {"Content-Type": "application/json"}
 
@@ -25,7 +25,7 @@ JSON = {"Content-Type": "application/json"}
     ],
 )
 def test_people_are_told_by_a_parameter_or_by_what_they_use(query: str, agent: str, is_wanted: bool) -> None:
-    assert indenting.wanted(Request("GET", "/", query, {"user-agent": agent})) is is_wanted
+    assert indenting.wanted(query, by_people=indenting.for_people(agent)) is is_wanted
 
 
 def test_json_is_indented_to_the_byte_as_it_was_else() -> None:

@@ -10,7 +10,7 @@ from pybernetes.apiserver.authentication import Options, build
 from pybernetes.apiserver.authentication.reviews import self_subject_review, token_review
 from pybernetes.apiserver.authentication.x509 import read
 from pybernetes.machinery import errors
-from pybernetes.machinery.http.messages import Request
+from pybernetes.machinery.http.messages import Memo, Request
 from pybernetes.machinery.resources import SECRETS
 
 TOKEN = "abcdef.0123456789abcdef"
@@ -91,6 +91,19 @@ async def test_tokens_of_the_file_are_known_by_exact_text(authenticator):
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": "Unauthorized",
         "reason": "Unauthorized", "code": 401,
     }  # fmt: skip
+
+
+async def test_only_what_nothing_can_take_back_is_kept_between_requests(authenticator, cluster):
+    lasting, passing = (
+        Request("GET", "/", headers={"authorization": f"Bearer {each}"}, memo=Memo()) for each in ("secret", TOKEN)
+    )
+    cluster.put(SECRETS, bootstrap_secret())
+    first = await authenticator.authenticate(lasting)
+    assert await authenticator.authenticate(lasting) is first
+    assert (await authenticator.authenticate(passing)).name == "system:bootstrap:abcdef"
+    cluster.put(SECRETS, bootstrap_secret(**{"usage-bootstrap-authentication": "false"}))
+    with pytest.raises(errors.Unauthorized):
+        await authenticator.authenticate(passing)
 
 
 def test_a_token_file_with_a_short_line_is_refused(tmp_path, cluster, clock, entropy):
