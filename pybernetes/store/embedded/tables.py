@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import zlib
+from itertools import starmap
 from pathlib import Path
 
 from pybernetes.store.embedded.log import Batch, State
@@ -149,8 +150,7 @@ def load(connection: sqlite3.Connection, contents: Contents) -> State:
     # Rows of a few KB lie across pages; mapped, they are read three times as fast as by a system call a page.
     connection.execute(f"PRAGMA mmap_size = {MAP_BYTES}")
     found = connection.execute("SELECT key, value, coalesce(create_revision, row), mod_revision, version, lease FROM entry")
-    entries = [Entry(*row) for row in found]
-    connection.execute("PRAGMA mmap_size = 0")
+    entries = list(starmap(Entry, found))
     odd = connection.execute("SELECT row, key, create_revision FROM entry WHERE row < 0").fetchall()
     leases: dict[int, int] = dict(connection.execute("SELECT id, ttl_s FROM lease").fetchall())
     (deleted, total) = connection.execute("SELECT revision, total FROM deleted").fetchone()
@@ -159,6 +159,7 @@ def load(connection: sqlite3.Connection, contents: Contents) -> State:
         totals = {total} if deleted >= revision else set()
         revision = max(revision, deleted)
         totals.update(found for (found,) in connection.execute("SELECT total FROM entry WHERE mod_revision = ?", (revision,)))
+        connection.execute("PRAGMA mmap_size = 0")
         contents.total = sum(map(checksum, entries)) & TOTAL_MASK
     except (AttributeError, TypeError, ValueError) as error:  # something of another type than was written
         raise sqlite3.DatabaseError(f"what it holds is not what was written: {error}") from error
