@@ -15,6 +15,7 @@ import contextlib
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Protocol
 
 import msgspec
@@ -34,6 +35,7 @@ WINDOW_LIMIT = 10_000  # changes kept per resource, however young
 WINDOW_FLOOR = 100  # and kept, however old
 SIZE_SAMPLES = 8
 DECODED_LIMIT = 20_000  # decoded objects kept per resource for `Reader`
+INDEX_PIECE = 1000  # objects: some 3 ms
 
 
 # Finds a field's value in stored bytes; it must be quick, since it reads every object of its kind.
@@ -102,6 +104,7 @@ class Table:
         self._watchers: dict[tuple[str, str] | None, dict[Watcher, None]] = {}
         self._readers: Mapping[str, FieldReader] = {}
         self._by_field: dict[str, dict[str | None, set[str]]] = {}  # field -> value (None: it cannot be read) -> keys
+        self._unindexed: list[str] = []  # keys that were loaded and are to be indexed as they will be then
         self._keys: list[str] = []
         self._decoded: dict[str, tuple[Revision, Object]] = {}
 
@@ -125,27 +128,36 @@ class Table:
         start = bisect_right(keys, after) if after > prefix else bisect_left(keys, prefix)
         if prefix == self.prefix and start == 0:
             return keys
-        return keys[start : bisect_left(keys, prefix[:-1] + chr(ord(prefix[-1]) + 1))]
+        return keys[start : bisect_left(keys, _end_of(prefix))]
 
     def index(self, readers: Mapping[str, FieldReader]) -> None:
         """Index these fields from now on."""
         self._readers = readers
-        self._make_index()
+        self._forget_index()
 
     def indexes(self, field: str) -> bool:
         return field in self._readers
 
     def holding(self, field: str, value: str) -> Sequence[str]:
         """The keys, in order, of the entries that have this value in an indexed field, or that cannot be read."""
+        self.index_some(len(self._unindexed))
         values = self._by_field[field]
         return sorted({*values.get(value, ()), *values.get(None, ())})
 
-    def _make_index(self) -> None:
-        self._by_field = {field: {} for field in self._readers}
+    def index_some(self, limit: int) -> bool:
+        """Index that many more of the entries that were loaded; whether any is left."""
+        keys = self._unindexed[-limit:]
+        del self._unindexed[-limit:]
+        entries = [(key, entry) for key in keys if (entry := self.entries.get(key)) is not None]  # some may be gone by now
         for field, read in self._readers.items():
             values = self._by_field[field]
-            for key, entry in self.entries.items():
+            for key, entry in entries:
                 values.setdefault(_field_of(entry, read), set()).add(key)
+        return bool(self._unindexed)
+
+    def _forget_index(self) -> None:
+        self._by_field = {field: {} for field in self._readers}
+        self._unindexed = list(self._keys) if self._readers else []
 
     def _values(self, change: Change) -> dict[str, tuple[_Values, _Values]]:
         """Of each indexed field, what it was and what it is: one value, or none where there is no entry."""
@@ -182,10 +194,13 @@ class Table:
     # Feeding
 
     def load(self, entries: Sequence[Entry], revision: Revision) -> None:
-        """Another state, with no changes that lead to it; who came meanwhile to watch would miss them, and is cut as well."""
+        """Another state, with no changes that lead to it; who came meanwhile to watch would miss them, and is cut as well.
+
+        Its index is made by `index_some`, or by the first who asks for it.
+        """
         self.entries = {entry.key: entry for entry in entries}
         self._keys = sorted(self.entries)
-        self._make_index()
+        self._forget_index()
         self._decoded.clear()
         self.window.clear()
         self.window_start = revision
@@ -291,6 +306,11 @@ class Table:
         return [watcher for watchers in self._watchers.values() for watcher in watchers]
 
 
+def _end_of(prefix: str) -> str:
+    """What sorts after all that starts with `prefix`, and before all else that does."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
+
+
 def _field_of(entry: Entry, read: FieldReader) -> str | None:
     """None if the entry cannot be read."""
     try:
@@ -373,6 +393,12 @@ class Image:
     async def wait_synced(self) -> None:
         await self._started.wait()
 
+    async def index(self) -> None:
+        """Make the indexes of what was loaded, a few milliseconds at a time: requests are served in between."""
+        for table in tuple(self._tables.values()):
+            while table.index_some(INDEX_PIECE):
+                await asyncio.sleep(0)
+
     async def current(self) -> Revision:
         """Wait until the image is as new as the store is now; the revision it then has."""
         revision = await self.store.revision()
@@ -419,13 +445,10 @@ class Image:
 
     async def _load(self) -> None:
         page = await self.store.range(ROOT)
-        by_table: dict[str, list[Entry]] = {prefix: [] for prefix in self._tables}
-        for entry in page.entries:
-            table = self._route(entry.key)
-            if table is not None:
-                by_table[table.prefix].append(entry)
-        for prefix, entries in by_table.items():
-            self._tables[prefix].load(entries, page.revision)
+        entries, key = page.entries, attrgetter("key")
+        for prefix, table in self._tables.items():
+            first, end = (bisect_left(entries, bound, key=key) for bound in (prefix, _end_of(prefix)))
+            table.load(entries[first:end], page.revision)
         self._advance(page.revision)
 
     async def _follow(self) -> None:

@@ -264,6 +264,7 @@ class ApiServer:
             group.create_task(self._aggregator.run(), name="aggregation")
             group.create_task(self._custom.run(), name="custom resources")
             self._ready.set()
+            await self.image.index()
 
     def _publish(self, kind: CustomKind) -> None:
         resource = kind.resource

@@ -39,8 +39,8 @@ def test_a_slice_is_what_starts_so_and_comes_later(keys: set[str], after: str) -
     assert list(table.slice("/registry/pods/", after)) == wanted
 
 
-@given(st.lists(st.tuples(names, st.sampled_from("xyz") | st.none()), max_size=40), st.integers(0, 40))
-def test_an_index_holds_what_a_search_would_find(history: list[tuple[str, str | None]], loaded: int) -> None:
+@given(st.lists(st.tuples(names, st.sampled_from("xyz") | st.none()), max_size=40), st.integers(0, 40), st.integers(0, 5))
+def test_an_index_holds_what_a_search_would_find(history: list[tuple[str, str | None]], loaded: int, piece: int) -> None:
     table = Table("/registry/pods/")
     table.index({"value": bytes.decode})
     world: dict[str, Entry] = {}
@@ -51,6 +51,8 @@ def test_an_index_holds_what_a_search_would_find(history: list[tuple[str, str | 
         table.apply(Change(Revision(revision), key, world.get(key), previous), now=0.0)
         if revision == loaded:
             table.load(list(world.values()), Revision(revision))
+        elif revision > loaded and piece:  # what was loaded is indexed while it changes
+            table.index_some(piece)
     for value in "xyz":
         assert table.holding("value", value) == sorted(key for key, found in world.items() if found.value == value.encode())
 
@@ -96,7 +98,7 @@ def test_what_cannot_be_read_is_there_and_found_under_every_value_of_an_index() 
     """A server whose image could not be loaded for one such entry never came up."""
     table = Table("/registry/pods/")
     table.index({"value": lambda value: value.decode()[:1]})
-    readable, broken = entry("/registry/pods/a", 1), Unreadable(entry("/registry/pods/b", 1), "no key")
+    readable, broken = entry("/registry/pods/a", 1), Unreadable.of(entry("/registry/pods/b", 1), "no key")
     table.load([readable, broken], Revision(1))
     assert (len(table), table.average_size()) == (2, len(readable.value))
     assert table.holding("value", "{") == ["/registry/pods/a", "/registry/pods/b"]
