@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ from pybernetes.machinery.http.server import Server
 from pybernetes.machinery.http.tls import server_context
 from pybernetes.machinery.http.tls_settings import parse_named_certificate, settings_of
 from pybernetes.machinery.log import log_lines_as, logger
+from pybernetes.machinery.meta import Object
 
 if TYPE_CHECKING:
     from pybernetes.apiserver.encryption.encryption import Encryption
@@ -131,6 +133,15 @@ def audit_log(options: Options, clock: Clock) -> AuditLog:
     )  # fmt: skip
 
 
+def admission_documents(path: str) -> Mapping[str, Object]:
+    """Raises ValueError."""
+    if not path:
+        return {}
+    from pybernetes.apiserver.admission import configuration
+
+    return configuration.read(path)
+
+
 def config(options: Options, files: Files, address: str, clock: Clock | None = None) -> Config:
     """Raises OSError and ValueError for files that cannot be read or say nonsense."""
     clock = clock or SystemClock()
@@ -146,6 +157,7 @@ def config(options: Options, files: Files, address: str, clock: Clock | None = N
         secure_port=options.secure_port,
         enable_admission_plugins=options.enable_admission_plugins,
         disable_admission_plugins=options.disable_admission_plugins,
+        admission_documents=admission_documents(options.admission_control_config_file),
         enable_aggregator_routing=options.enable_aggregator_routing,
         front_proxy=files.front_proxy,
         kubelets=Kubelets(

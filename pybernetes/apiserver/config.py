@@ -34,6 +34,7 @@ class Config:
     secure_port: int = 6443
     enable_admission_plugins: Sequence[str] = ()
     disable_admission_plugins: Sequence[str] = ()
+    admission_documents: Mapping[str, Object] = field(default_factory=dict)  # configuration, by plugin
     default_tolerations_s: tuple[int, int] = (300, 300)  # of nodes that are not ready, and unreachable
     enable_aggregator_routing: bool = False  # reach Services (webhooks, extension servers) by endpoint, not by cluster IP
     front_proxy: FrontProxy = field(default_factory=FrontProxy)  # how extension servers know us

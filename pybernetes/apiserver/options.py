@@ -81,6 +81,7 @@ class Options:
     enable_aggregator_routing: bool = False
     enable_admission_plugins: tuple[str, ...] = ()
     disable_admission_plugins: tuple[str, ...] = ()
+    admission_control_config_file: str = ""
     cors_allowed_origins: tuple[str, ...] = ()  # regular expressions
     max_request_bytes: int = 3 * 1024 * 1024
     audit_policy_file: str = ""

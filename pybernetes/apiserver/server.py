@@ -132,10 +132,11 @@ class ApiServer:
         admission = MeasuredChain(chain.build(
             self.reader, self.writer, authorizer=self._authorizer, clock=clock, entropy=entropy,
             webhooks=Caller(self._webhooks, versions, entropy, self._authorizer, self._webhook_metrics, conditions),
-            policies=Policies(versions, self._policy_metrics, conditions),
-            tolerations_s=config.default_tolerations_s,
+            policies=Policies(versions, self._policy_metrics, conditions), versions=versions,
+            tolerations_s=config.default_tolerations_s, documents=config.admission_documents,
             enable=config.enable_admission_plugins, disable=config.disable_admission_plugins,
         ).plugins, clock)  # fmt: skip
+        self._admission = admission
         self._writes = Writes(
             self.image, self._context, admission, self._check_grant, self._authorize,
             EventLeases(store, clock, config.event_ttl_s),
@@ -225,6 +226,7 @@ class ApiServer:
         await self._proxy.close()
         await self._conversions.close()
         await self._webhooks.close()
+        await self._admission.close()
         await self._aggregator.close()
         await self._authenticator.close()
         await self._authorizer.close()

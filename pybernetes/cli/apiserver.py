@@ -190,6 +190,7 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str | 
 )  # fmt: skip
 @click.option("--enable-admission-plugins", default="", callback=_list, help="Further admission plugins.")
 @click.option("--disable-admission-plugins", default="", callback=_list, help="Admission plugins to do without.")
+@click.option("--admission-control-config-file", default="", help="Their configuration (AdmissionConfiguration).")
 @click.option(
     "--request-timeout", "request_timeout_s", default="1m0s", show_default=True, callback=_seconds,
     help="How long a request may take; watches and the like are free.",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
+from pybernetes.apiserver.admission import optional
 from pybernetes.apiserver.admission.certificates import (
     CertificateApproval,
     CertificateSigning,
@@ -17,6 +17,7 @@ from pybernetes.apiserver.admission.interface import AdmissionPlugin, AdmissionR
 from pybernetes.apiserver.admission.limit_ranger import LimitRanger
 from pybernetes.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from pybernetes.apiserver.admission.node_restriction import NodeRestriction
+from pybernetes.apiserver.admission.parts import Parts
 from pybernetes.apiserver.admission.persistent_volume_claim_resize import PersistentVolumeClaimResize
 from pybernetes.apiserver.admission.pod_security import PodSecurity
 from pybernetes.apiserver.admission.pod_topology_labels import PodTopologyLabels
@@ -27,6 +28,7 @@ from pybernetes.apiserver.admission.runtime_class import RuntimeClass
 from pybernetes.apiserver.admission.service_account import ServiceAccount
 from pybernetes.apiserver.admission.storage_object_in_use_protection import StorageObjectInUseProtection
 from pybernetes.apiserver.admission.taint_nodes_by_condition import TaintNodesByCondition
+from pybernetes.apiserver.admission.versions import Versions
 from pybernetes.apiserver.admission.webhooks.calls import Caller
 from pybernetes.apiserver.admission.webhooks.mutating import MutatingAdmissionWebhook
 from pybernetes.apiserver.admission.webhooks.validating import ValidatingAdmissionWebhook
@@ -34,43 +36,40 @@ from pybernetes.apiserver.authorization.interface import Authorizer
 from pybernetes.apiserver.registry.strategy import Reader, Writer
 from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.entropy import Entropy
-from pybernetes.machinery.meta import Resource
+from pybernetes.machinery.errors import aggregate
+from pybernetes.machinery.meta import Object, Resource
 
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What plugins are made of."""
-
-    reader: Reader
-    writer: Writer
-    authorizer: Authorizer
-    clock: Clock
-    entropy: Entropy
-    webhooks: Caller | None = None  # how webhooks are called; None: by nobody, whatever is configured
-    policies: Policies | None = None  # None: nobody follows them
-    tolerations_s: tuple[int, int] = (TOLERATION_S, TOLERATION_S)  # of nodes that are not ready, and unreachable
-
-
-# Upstream's order (`--help` of its API server lists the plugins by name; this is how they are asked). Not there yet:
-# ClusterTrustBundleAttest, and the plugins that upstream has off by default.
+# Upstream's order (`--help` of its API server lists the plugins by name; this is how they are asked).
 PLUGINS: Mapping[str, Callable[[Parts], AdmissionPlugin | None]] = {
+    "AlwaysAdmit": optional.always_admit,
+    "NamespaceAutoProvision": optional.namespace_auto_provision,
     "NamespaceLifecycle": lambda parts: NamespaceLifecycle(parts.reader),
+    "NamespaceExists": optional.namespace_exists,
+    "LimitPodHardAntiAffinityTopology": optional.limit_pod_hard_anti_affinity_topology,
     "LimitRanger": lambda parts: LimitRanger(parts.reader),
     "ServiceAccount": lambda parts: ServiceAccount(parts.reader, parts.clock, parts.entropy),
     # Off by default upstream, and turned on by all that deploy it: ours is secure by default.
     "NodeRestriction": lambda parts: NodeRestriction(parts.reader, parts.authorizer),
     "TaintNodesByCondition": lambda parts: TaintNodesByCondition(),
+    "AlwaysPullImages": optional.always_pull_images,
+    "ImagePolicyWebhook": optional.image_policy_webhook,
     "PodSecurity": lambda parts: PodSecurity(parts.reader),
+    "PodNodeSelector": optional.pod_node_selector,
     "Priority": lambda parts: Priority(parts.reader),
     "DefaultTolerationSeconds": lambda parts: DefaultTolerationSeconds(*parts.tolerations_s),
+    "PodTolerationRestriction": optional.pod_toleration_restriction,
+    "EventRateLimit": optional.event_rate_limit,
+    "ExtendedResourceToleration": optional.extended_resource_toleration,
     "DefaultStorageClass": lambda parts: DefaultStorageClass(parts.reader),
     "StorageObjectInUseProtection": lambda parts: StorageObjectInUseProtection(),
+    "OwnerReferencesPermissionEnforcement": optional.owner_references_permission_enforcement,
     "PersistentVolumeClaimResize": lambda parts: PersistentVolumeClaimResize(parts.reader),
     "RuntimeClass": lambda parts: RuntimeClass(parts.reader),
     "CertificateApproval": lambda parts: CertificateApproval(parts.authorizer),
     "CertificateSigning": lambda parts: CertificateSigning(parts.authorizer),
     "CertificateSubjectRestriction": lambda parts: CertificateSubjectRestriction(),
     "DefaultIngressClass": lambda parts: DefaultIngressClass(parts.reader),
+    "DenyServiceExternalIPs": optional.deny_service_external_ips,
     "PodTopologyLabels": lambda parts: PodTopologyLabels(parts.reader),
     "MutatingAdmissionPolicy": lambda parts: (
         MutatingAdmissionPolicy(parts.policies, parts.reader, parts.authorizer, parts.clock) if parts.policies else None
@@ -85,9 +84,17 @@ PLUGINS: Mapping[str, Callable[[Parts], AdmissionPlugin | None]] = {
         ValidatingAdmissionWebhook(parts.reader, parts.webhooks) if parts.webhooks is not None else None
     ),
     "ResourceQuota": lambda parts: ResourceQuota(parts.reader, parts.writer),
+    "AlwaysDeny": optional.always_deny,
 }
-# Named upstream, not there: a server that is told to do without them does.
-ABSENT = frozenset(("ClusterTrustBundleAttest",))
+OFF_BY_DEFAULT = frozenset((
+    "AlwaysAdmit", "AlwaysDeny", "AlwaysPullImages", "DenyServiceExternalIPs", "EventRateLimit", "ExtendedResourceToleration",
+    "ImagePolicyWebhook", "LimitPodHardAntiAffinityTopology", "NamespaceAutoProvision", "NamespaceExists",
+    "OwnerReferencesPermissionEnforcement", "PodNodeSelector", "PodTolerationRestriction",
+))  # fmt: skip
+# On by default upstream, but without effect unless a feature is on that is off by default (an API that is not served, say).
+IDLE = frozenset(("ClusterTrustBundleAttest", "JobValidation", "PodGroupProtection", "PodGroupWorkloadExists"))
+# Not there yet: a server that is told to do without them does.
+ABSENT = frozenset(("NodeDeclaredFeatureValidator", "PodResizeValidator"))
 
 
 _Phase = Callable[[AdmissionRequest], Awaitable[None]]
@@ -108,6 +115,11 @@ class Chain:
                 tuple(plugin.validate for plugin in concerned if type(plugin).validate is not AdmissionPlugin.validate),
             )
         return found
+
+    async def close(self) -> None:
+        """Let go of whatever plugins are connected to."""
+        for plugin in self.plugins:
+            await plugin.close()
 
     async def admit(self, request: AdmissionRequest) -> None:
         """Mutating phase, in order; the first refusal (`StatusError`) ends it. A second round if a plugin wants one."""
@@ -135,17 +147,40 @@ def build(
     entropy: Entropy,
     webhooks: Caller | None = None,
     policies: Policies | None = None,
+    versions: Versions | None = None,
     tolerations_s: tuple[int, int] = (TOLERATION_S, TOLERATION_S),
     enable: Sequence[str] = (),
     disable: Sequence[str] = (),
+    documents: Mapping[str, Object] | None = None,
 ) -> Chain:
-    """The chain of a server: all of `PLUGINS` but for those of `--disable-admission-plugins`.
+    """The chain of a server: the plugins that are on by default, `enable`, and not `disable`, in the order of `PLUGINS`.
 
-    Raises ValueError for a name that is no plugin, or (to enable) one that is not there yet.
+    `documents`: their configuration. Raises ValueError for a name that is no plugin (or, to enable, one that is not there yet),
+    one that is in both lists, and a configuration that a plugin cannot follow.
     """
-    for name in (*enable, *disable):
-        if name not in PLUGINS and not (name in ABSENT and name in disable):
-            raise ValueError(f"admission plugin {name!r} is unknown; there are {', '.join(PLUGINS)}")
-    parts = Parts(reader, writer, authorizer, clock, entropy, webhooks, policies, tolerations_s)
-    made = [make(parts) for name, make in PLUGINS.items() if name not in disable or name in enable]
-    return Chain([plugin for plugin in made if plugin is not None])
+    refused = list(_problems(enable, disable))
+    if refused:
+        raise ValueError(aggregate(refused))
+    parts = Parts(reader, writer, authorizer, clock, entropy, webhooks, policies, versions, tolerations_s, documents or {})
+    made = []
+    for name, make in PLUGINS.items():
+        if name in disable or (name in OFF_BY_DEFAULT and name not in enable):
+            continue
+        try:
+            plugin = make(parts)
+        except ValueError as error:
+            raise ValueError(f'failed to initialize admission: couldn\'t init admission plugin "{name}": {error}') from error
+        if plugin is not None:
+            made.append(plugin)
+    return Chain(made)
+
+
+def _problems(enable: Sequence[str], disable: Sequence[str]) -> Iterator[str]:
+    for flag, names, others in (("enable", enable, ()), ("disable", disable, ABSENT)):
+        for name in names:
+            if name not in PLUGINS and name not in IDLE and name not in others:
+                yield f'{flag}-admission-plugins plugin "{name}" is unknown'
+    both = sorted(set(enable) & set(disable))
+    if both:
+        listed = " ".join(both)
+        yield f"[{listed}] in enable-admission-plugins and disable-admission-plugins overlapped"

@@ -63,3 +63,6 @@ class AdmissionPlugin:
 
     async def validate(self, request: AdmissionRequest) -> None:
         """Look at the final object (validating phase)."""
+
+    async def close(self) -> None:
+        """Let go of connections, when the server ends."""

@@ -5,17 +5,39 @@ import pytest
 from pybernetes.apiserver.admission import build
 from pybernetes.apiserver.admission.interface import AdmissionRequest, Operation
 from pybernetes.apiserver.attributes import User
-from pybernetes.machinery.resources import NAMESPACES, SERVICE_ACCOUNTS
+from pybernetes.machinery.resources import BUILTIN, NAMESPACES, SERVICE_ACCOUNTS
 
 JOE = User("joe", groups=("system:authenticated",))
 
 
 @pytest.fixture
-def chain(cluster, authorizing, clock, entropy):
+def enabled():
+    """Further plugins of the chain, by name; a test overrides it."""
+    return ()
+
+
+@pytest.fixture
+def documents():
+    """Their configuration, by name; a test overrides it."""
+    return {}
+
+
+class Kinds:
+    """Which kinds are served: the ones that are built in."""
+
+    def find(self, gvk):
+        return next((resource for resource in BUILTIN if resource.gvk == gvk), None)
+
+
+@pytest.fixture
+def chain(cluster, authorizing, clock, entropy, enabled, documents):
     """The whole chain, over a cluster with namespace `ns` and its default service account."""
     cluster.put(NAMESPACES, {"metadata": {"name": "ns"}, "status": {"phase": "Active"}})
     cluster.put(SERVICE_ACCOUNTS, {"metadata": {"name": "default", "namespace": "ns"}})
-    return build(cluster, cluster, authorizer=authorizing("RBAC"), clock=clock, entropy=entropy)
+    return build(
+        cluster, cluster, authorizer=authorizing("RBAC"), clock=clock, entropy=entropy, versions=Kinds(), enable=enabled,
+        documents=documents,
+    )  # fmt: skip
 
 
 @pytest.fixture
