@@ -216,8 +216,6 @@ class Access:
             return None
         import ssl
 
-        from pybernetes.machinery.http.tls import load_certificate
-
         ca = _data(self.cluster, "certificate-authority")
         try:
             context = ssl.create_default_context(cadata=ca.decode() if ca else None)
@@ -226,12 +224,23 @@ class Access:
                 context.verify_mode = ssl.CERT_NONE
             # Go does not ask for key usages in a CA certificate, and neither may we.
             context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-            certificate, key = _data(self.user, "client-certificate"), _data(self.user, "client-key")
+        except (ssl.SSLError, UnicodeDecodeError) as error:
+            raise ConfigError(f"unable to use the certificates of the kubeconfig: {error}") from error
+        self.present_certificate(context)
+        return context
+
+    def present_certificate(self, context: ssl.SSLContext) -> None:
+        """Let connections show the user's client certificate, if there is one. Raises `ConfigError`."""
+        import ssl
+
+        from pybernetes.machinery.http.tls import load_certificate
+
+        certificate, key = _data(self.user, "client-certificate"), _data(self.user, "client-key")
+        try:
             if certificate:
                 load_certificate(context, certificate, key)
         except (ssl.SSLError, UnicodeDecodeError) as error:
             raise ConfigError(f"unable to use the certificates of the kubeconfig: {error}") from error
-        return context
 
     def token(self, clock: Clock) -> str | Callable[[], str] | None:
         """The bearer token, or a function that gives it anew. Raises `ConfigError`."""

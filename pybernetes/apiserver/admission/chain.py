@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from pybernetes.apiserver.admission import optional
+from pybernetes.apiserver.admission import optional, pod_security_configuration
 from pybernetes.apiserver.admission.certificates import (
     CertificateApproval,
     CertificateSigning,
@@ -53,7 +54,7 @@ PLUGINS: Mapping[str, Callable[[Parts], AdmissionPlugin | None]] = {
     "TaintNodesByCondition": lambda parts: TaintNodesByCondition(),
     "AlwaysPullImages": optional.always_pull_images,
     "ImagePolicyWebhook": optional.image_policy_webhook,
-    "PodSecurity": lambda parts: PodSecurity(parts.reader),
+    "PodSecurity": lambda parts: PodSecurity(parts.reader, pod_security_configuration.of(parts.documents.get("PodSecurity"))),
     "PodNodeSelector": optional.pod_node_selector,
     "Priority": lambda parts: Priority(parts.reader),
     "DefaultTolerationSeconds": lambda parts: DefaultTolerationSeconds(*parts.tolerations_s),
@@ -74,15 +75,11 @@ PLUGINS: Mapping[str, Callable[[Parts], AdmissionPlugin | None]] = {
     "MutatingAdmissionPolicy": lambda parts: (
         MutatingAdmissionPolicy(parts.policies, parts.reader, parts.authorizer, parts.clock) if parts.policies else None
     ),
-    "MutatingAdmissionWebhook": lambda parts: (
-        MutatingAdmissionWebhook(parts.reader, parts.webhooks) if parts.webhooks is not None else None
-    ),
+    "MutatingAdmissionWebhook": lambda parts: _calling(MutatingAdmissionWebhook, parts),
     "ValidatingAdmissionPolicy": lambda parts: (
         ValidatingAdmissionPolicy(parts.policies, parts.reader, parts.authorizer, parts.clock) if parts.policies else None
     ),
-    "ValidatingAdmissionWebhook": lambda parts: (
-        ValidatingAdmissionWebhook(parts.reader, parts.webhooks) if parts.webhooks is not None else None
-    ),
+    "ValidatingAdmissionWebhook": lambda parts: _calling(ValidatingAdmissionWebhook, parts),
     "ResourceQuota": lambda parts: ResourceQuota(parts.reader, parts.writer),
     "AlwaysDeny": optional.always_deny,
 }
@@ -173,6 +170,18 @@ def build(
         if plugin is not None:
             made.append(plugin)
     return Chain(made)
+
+
+def _calling(plugin: type[MutatingAdmissionWebhook | ValidatingAdmissionWebhook], parts: Parts) -> AdmissionPlugin | None:
+    """The plugin, calling webhooks with the credentials that it is configured with. Raises ValueError."""
+    caller, document = parts.webhooks, parts.documents.get(plugin.name)
+    if caller is None:
+        return None
+    if document is not None:
+        from pybernetes.apiserver.admission.webhooks import credentials
+
+        caller = replace(caller, client=caller.client.presenting(credentials.read(document, parts.clock)))
+    return plugin(parts.reader, caller)
 
 
 def _problems(enable: Sequence[str], disable: Sequence[str]) -> Iterator[str]:

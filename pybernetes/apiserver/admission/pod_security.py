@@ -6,12 +6,19 @@ Source: https://kubernetes.io/docs/concepts/security/pod-security-admission/, KE
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from pybernetes.apiserver.admission.interface import AdmissionPlugin, AdmissionRequest, Operation
 from pybernetes.apiserver.admission.pod_security_checks import LEVELS, violations
+from pybernetes.apiserver.admission.pod_security_configuration import (
+    MODES,
+    VERSION,
+    Configuration,
+    Level,
+    Policy,
+    level_error,
+    version_error,
+)
 from pybernetes.apiserver.admission.refusals import refusal
 from pybernetes.apiserver.registry.strategy import Reader
 from pybernetes.machinery import errors
@@ -20,7 +27,6 @@ from pybernetes.machinery.meta import Object, labels_of, name_of
 from pybernetes.machinery.resources import NAMESPACES, PODS
 
 PREFIX = "pod-security.kubernetes.io/"
-VERSION = re.compile(r"latest|v1\.(0|[1-9][0-9]*)")
 PODS_LOOKED_AT_MAX = 3000  # when a namespace's level rises
 # plural -> the path to the pod template
 TEMPLATES: Mapping[str, tuple[str, ...]] = {
@@ -36,27 +42,12 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
 _WORKLOAD_GROUPS = frozenset(("", "apps", "batch"))
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
-    level: str = "privileged"
-    version: str = "latest"
-
-    def __str__(self) -> str:
-        return f"{self.level}:{self.version}"
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    enforce: Level
-    audit: Level
-    warn: Level
-
-
 class PodSecurity(AdmissionPlugin):
     name = "PodSecurity"
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, configuration: Configuration) -> None:
         self._reader = reader
+        self._configuration = configuration
 
     async def validate(self, request: AdmissionRequest) -> None:
         obj = request.object
@@ -73,10 +64,30 @@ class PodSecurity(AdmissionPlugin):
 
     def _policy(self, namespace: str) -> Policy:
         found = self._reader.get(NAMESPACES, "", namespace)
-        return policy_of(labels_of(found)) if found is not None else policy_of({})
+        return policy_of(labels_of(found) if found is not None else {}, self._configuration.defaults)
+
+    def _is_exempt(self, request: AdmissionRequest) -> bool:
+        """By namespace or user; the audit log is told by which."""
+        exempt = self._configuration
+        by = "namespace" if request.namespace in exempt.namespaces else "user" if request.user.name in exempt.usernames else ""
+        if by:
+            request.audit_annotations[PREFIX + "exempt"] = by
+        return bool(by)
+
+    def _is_exempt_class(self, request: AdmissionRequest, spec: Object) -> bool:
+        exempt = spec.get("runtimeClassName") in self._configuration.runtime_classes
+        if exempt:
+            request.audit_annotations[PREFIX + "exempt"] = "runtimeClass"
+        return exempt
 
     def _pod(self, request: AdmissionRequest, pod: Object) -> None:
+        if self._is_exempt(request):
+            return
         policy = self._policy(request.namespace)
+        if self._is_exempt_class(request, pod["spec"]):
+            return
+        request.audit_annotations[PREFIX + "enforce-policy"] = str(policy.enforce)
+        _note(request, policy, pod["metadata"], pod["spec"])
         found = violations(pod["metadata"], pod["spec"], policy.enforce.level)
         if found:
             raise refusal(request, f'violates PodSecurity "{policy.enforce}": {", ".join(found)}')
@@ -86,9 +97,13 @@ class PodSecurity(AdmissionPlugin):
         template: Object = obj
         for field in TEMPLATES[request.resource.plural]:
             template = template.get(field) or {}
-        if template.get("spec"):
-            policy = self._policy(request.namespace)
-            _warn(request, policy, template.get("metadata") or {}, template["spec"])
+        spec, metadata = template.get("spec"), template.get("metadata") or {}
+        if not spec or self._is_exempt(request):
+            return
+        policy = self._policy(request.namespace)
+        if not self._is_exempt_class(request, spec):
+            _note(request, policy, metadata, spec)
+            _warn(request, policy, metadata, spec)
 
     def _namespace(self, request: AdmissionRequest, namespace: Object) -> None:
         if request.subresource:
@@ -99,14 +114,19 @@ class PodSecurity(AdmissionPlugin):
             if problems == list(label_errors(old)):
                 return  # nothing got worse: do not stand in the way of other changes
             raise errors.invalid("", NAMESPACES.kind, name_of(namespace), problems)
-        enforce = policy_of(labels_of(namespace)).enforce
-        if request.operation is Operation.UPDATE and enforce != policy_of(old).enforce and enforce.level != "privileged":
+        enforce, before = (policy_of(labels, self._configuration.defaults).enforce for labels in (labels_of(namespace), old))
+        if name_of(namespace) in self._configuration.namespaces:
+            return
+        if request.operation is Operation.UPDATE and enforce != before and enforce.level != "privileged":
             self._warn_of_existing(request, name_of(namespace), enforce)
 
     def _warn_of_existing(self, request: AdmissionRequest, namespace: str, enforce: Level) -> None:
         """Pods that are there stay, but the one who raised the level should know."""
         reasons: dict[tuple[str, ...], list[str]] = {}
+        exempt = self._configuration.runtime_classes
         for pod in self._reader.list(PODS, namespace)[:PODS_LOOKED_AT_MAX]:
+            if pod["spec"].get("runtimeClassName") in exempt:
+                continue
             found = violations(pod["metadata"], pod["spec"], enforce.level)
             if found:
                 reasons.setdefault(tuple(text.partition(" (")[0] for text in found), []).append(name_of(pod))
@@ -127,33 +147,44 @@ def _warn(request: AdmissionRequest, policy: Policy, metadata: Object, spec: Obj
         request.warnings.append(f'would violate PodSecurity "{policy.warn}": {", ".join(found)}')
 
 
-def policy_of(labels: Mapping[str, str]) -> Policy:
-    """What a namespace asks for. A label that makes no sense is taken as the strictest it could mean, as upstream does."""
-    return Policy(enforce=_level(labels, "enforce"), audit=_level(labels, "audit"), warn=_warn_level(labels))
+def _note(request: AdmissionRequest, policy: Policy, metadata: Object, spec: Object) -> None:
+    """For the audit log: what the namespace's `audit` level is not content with."""
+    found = violations(metadata, spec, policy.audit.level) if policy.audit.level != "privileged" else ()
+    if found:
+        said = f'would violate PodSecurity "{policy.audit}": {", ".join(found)}'
+        request.audit_annotations[PREFIX + "audit-violations"] = said
 
 
-def _level(labels: Mapping[str, str], mode: str) -> Level:
-    level = labels.get(PREFIX + mode, "privileged")
-    version = labels.get(f"{PREFIX}{mode}-version", "latest")
+def policy_of(labels: Mapping[str, str], defaults: Policy) -> Policy:
+    """What a namespace asks for, by its labels or by default.
+
+    A label that makes no sense is taken as the strictest it could mean, as upstream does.
+    """
+    enforce, audit = _level(labels, "enforce", defaults.enforce), _level(labels, "audit", defaults.audit)
+    return Policy(enforce, audit, _warn_level(labels, enforce, defaults.warn))
+
+
+def _level(labels: Mapping[str, str], mode: str, default: Level) -> Level:
+    level = labels.get(PREFIX + mode, default.level)
+    version = labels.get(f"{PREFIX}{mode}-version", default.version)
     return Level(level if level in LEVELS else "restricted", version if VERSION.fullmatch(version) else "latest")
 
 
-def _warn_level(labels: Mapping[str, str]) -> Level:
+def _warn_level(labels: Mapping[str, str], enforce: Level, default: Level) -> Level:
     """Without a `warn` of its own a namespace warns of what it enforces, where that is stricter: workloads show it early."""
-    warn, enforce = _level(labels, "warn"), _level(labels, "enforce")
-    if PREFIX + "warn" in labels or LEVELS.index(enforce.level) <= LEVELS.index(warn.level):
+    warn = _level(labels, "warn", default)
+    if PREFIX + "warn" in labels or PREFIX + "enforce" not in labels or LEVELS.index(enforce.level) <= LEVELS.index(warn.level):
         return warn
     return enforce
 
 
 def label_errors(labels: Mapping[str, str]) -> Iterator[FieldError]:
-    for mode in ("enforce", "audit", "warn"):
+    for mode in MODES:
         level, version = labels.get(PREFIX + mode), labels.get(f"{PREFIX}{mode}-version")
         if level is not None and level not in LEVELS:
-            field = f"metadata.labels[{PREFIX}{mode}]"
-            yield FieldError.invalid(field, level, f"must be one of {', '.join(LEVELS)}")
+            yield level_error(f"metadata.labels[{PREFIX}{mode}]", level)
         if version is not None and not VERSION.fullmatch(version):
-            yield FieldError.invalid(f"metadata.labels[{PREFIX}{mode}-version]", version, 'must be "latest" or "v1.x"')
+            yield version_error(f"metadata.labels[{PREFIX}{mode}-version]", version)
 
 
 def _is_significant(request: AdmissionRequest, pod: Object) -> bool:

@@ -10,7 +10,7 @@ import base64
 import binascii
 import ssl
 from collections import OrderedDict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import orjson
@@ -19,14 +19,22 @@ from pybernetes.apiserver.admission.webhooks.hooks import ClientConfig
 from pybernetes.apiserver.aggregation.service_resolver import ServiceResolver, Unroutable
 from pybernetes.client.failures import explain, refusal
 from pybernetes.client.http import HttpTransport
+from pybernetes.client.kubeconfig import ConfigError
 from pybernetes.client.transport import ConnectionFailed, RequestTimeout
 from pybernetes.machinery import codec
 from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.errors import Object
+from pybernetes.machinery.files import Stamp
 from pybernetes.machinery.http.messages import Request, Response
+
+if TYPE_CHECKING:
+    from pybernetes.apiserver.admission.webhooks.credentials import Credentials
 
 TRANSPORTS_MAX = 256  # one per address, name and authority; the longest unused goes
 ANSWER_BYTES_MAX = 16 * 1024 * 1024
+
+
+_Key = tuple[str, str, str, str, Stamp | None]
 
 
 class CallFailed(Exception):
@@ -36,10 +44,16 @@ class CallFailed(Exception):
 class WebhookClient:
     """One per server. `close` when it ends."""
 
-    def __init__(self, resolver: ServiceResolver, clock: Clock) -> None:
+    def __init__(self, resolver: ServiceResolver, clock: Clock, credentials: Credentials | None = None) -> None:
+        """`credentials`: as whom webhooks are called; None: as nobody."""
         self._resolver = resolver
         self._clock = clock
-        self._transports: OrderedDict[tuple[str, str, str], HttpTransport] = OrderedDict()
+        self._credentials = credentials
+        self._transports: OrderedDict[_Key, HttpTransport] = OrderedDict()
+
+    def presenting(self, credentials: Credentials) -> WebhookClient:
+        """Another client, with these credentials and connections of its own."""
+        return WebhookClient(self._resolver, self._clock, credentials)
 
     async def post(self, config: ClientConfig, body: Object, timeout_s: float) -> Any:
         """What the webhook answers. Raises `CallFailed`."""
@@ -64,6 +78,8 @@ class WebhookClient:
             raise CallFailed(f"{where}: context deadline exceeded") from error
         except ConnectionFailed as error:
             raise CallFailed(f"{where}: {explain(error, name)}") from error
+        except ConfigError as error:  # credentials that cannot be read any more
+            raise CallFailed(f"{where}: {error}") from error
         return _read(response)
 
     async def close(self) -> None:
@@ -72,25 +88,39 @@ class WebhookClient:
             await transport.close()
 
     async def _transport(self, config: ClientConfig, name: str) -> HttpTransport:
-        """Raises `Unroutable`, `CallFailed`."""
+        """Raises `Unroutable`, `CallFailed`, `ConfigError`."""
         if config.service is not None:
             address = self._resolver.resolve(config.service.namespace, config.service.name, config.service.port)
             base_url = f"https://{address}"
         else:
             base_url = f"https://{urlsplit(config.url).netloc}"
-        key = (base_url, name, config.ca_bundle)
+        user, stamp, token = "", None, None
+        if self._credentials is not None:
+            user = self._credentials.name_for(_target(config))
+            if user:
+                stamp, token = self._credentials.stamp(user), self._credentials.token(user)
+        key = (base_url, name, config.ca_bundle, user, stamp)
         known = self._transports.get(key)
         if known is not None:
             self._transports.move_to_end(key)
             return known
-        made = HttpTransport(
-            base_url, ssl_context=tls_context(config.ca_bundle), server_hostname=name, clock=self._clock
-        )  # fmt: skip
+        context = tls_context(config.ca_bundle)
+        if self._credentials is not None and user:
+            self._credentials.present(user, context)
+        made = HttpTransport(base_url, ssl_context=context, server_hostname=name, token=token, clock=self._clock)
         self._transports[key] = made
         if len(self._transports) > TRANSPORTS_MAX:
             _, oldest = self._transports.popitem(last=False)
             await oldest.close()
         return made
+
+
+def _target(config: ClientConfig) -> str:
+    """`host:port`, as credentials know the server."""
+    if config.service is not None:
+        return f"{config.service.name}.{config.service.namespace}.svc:{config.service.port}"
+    netloc = urlsplit(config.url).netloc.rpartition("@")[2]
+    return netloc if urlsplit(config.url).port else f"{netloc}:443"
 
 
 def tls_context(ca_bundle: str) -> ssl.SSLContext:

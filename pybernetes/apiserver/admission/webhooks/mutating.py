@@ -27,6 +27,9 @@ class MutatingAdmissionWebhook(AdmissionPlugin):
         self._caller = caller
         self._source = HookSource(reader, MUTATING_WEBHOOK_CONFIGURATIONS)
 
+    async def close(self) -> None:
+        await self._caller.client.close()
+
     async def admit(self, request: AdmissionRequest) -> None:
         hooks = self._source.current()
         if not hooks or is_exempt(request):

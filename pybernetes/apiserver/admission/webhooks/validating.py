@@ -21,6 +21,9 @@ class ValidatingAdmissionWebhook(AdmissionPlugin):
         self._caller = caller
         self._source = HookSource(reader, VALIDATING_WEBHOOK_CONFIGURATIONS)
 
+    async def close(self) -> None:
+        await self._caller.client.close()
+
     async def validate(self, request: AdmissionRequest) -> None:
         hooks = self._source.current()
         if not hooks or is_exempt(request):

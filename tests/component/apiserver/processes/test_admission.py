@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
+from pybernetes.client import kubeconfig
+from pybernetes.machinery.http.messages import Response
 from tests.component.apiserver.processes.conftest import JOE
 
 NAMESPACES, DEFAULT = "/api/v1/namespaces", "/api/v1/namespaces/default"
@@ -111,6 +115,48 @@ async def test_plugins_that_a_file_configures(start, reviewer, tmp_path: Path):
     ]
     assert [status for status, _ in answers] == [201, 201, 429]
     assert b"limit reached on type Namespace for key default" in answers[2][1]
+
+
+async def test_pod_security_by_default_and_whom_it_exempts(start, tmp_path: Path):
+    (tmp_path / "admission.yaml").write_text(
+        HEAD + "- name: PodSecurity\n  configuration:\n    apiVersion: pod-security.admission.config.k8s.io/v1\n"
+        "    kind: PodSecurityConfiguration\n    defaults: {enforce: baseline}\n    exemptions: {namespaces: [kube-system]}\n"
+    )
+    server = await start(f"--admission-control-config-file={tmp_path / 'admission.yaml'}")
+    await account(server)
+    await account(server, "kube-system")
+    refused = await server.ask("POST", f"{DEFAULT}/pods", pod(hostNetwork=True))
+    assert 'violates PodSecurity "baseline:latest": host namespaces (hostNetwork=true)' in refused["message"]
+    assert (await server.send("POST", f"{NAMESPACES}/kube-system/pods", pod(hostNetwork=True)))[0] == 201
+
+
+@pytest.mark.parametrize("phase", ["Validating", "Mutating"])
+async def test_webhooks_are_shown_the_credentials_that_the_file_has_for_them(start, reviewer, tmp_path: Path, phase: str):
+    reviewer.answer = lambda review: Response(
+        200, {"Content-Type": "application/json"},
+        orjson.dumps({**review, "response": {"uid": review["request"]["uid"], "allowed": True}}),
+    )  # fmt: skip
+    port = reviewer.http.port
+    certificate = {"client-certificate": "client.crt", "client-key": "client.key"}
+    users = [{"name": f"127.0.0.1:{port}", "user": {**certificate, "token": "s3cret"}}, {"name": "*", "user": {"token": "no"}}]
+    kubeconfig.write(tmp_path / "users.kubeconfig", {"kind": "Config", "apiVersion": "v1", "users": users})
+    (tmp_path / "admission.yaml").write_text(
+        HEAD + f"- name: {phase}AdmissionWebhook\n  configuration:\n    apiVersion: apiserver.config.k8s.io/v1\n"
+        f"    kind: WebhookAdmissionConfiguration\n    kubeConfigFile: {tmp_path / 'users.kubeconfig'}\n"
+    )
+    server = await start(f"--admission-control-config-file={tmp_path / 'admission.yaml'}")
+    rule = {"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}
+    authority = base64.b64encode((tmp_path / "reviewer-ca.crt").read_bytes()).decode()
+    hook = {
+        "name": "a.example.com", "clientConfig": {"url": f"https://127.0.0.1:{port}/hook", "caBundle": authority},
+        "rules": [rule], "admissionReviewVersions": ["v1"], "sideEffects": "None",
+    }  # fmt: skip
+    path = f"/apis/admissionregistration.k8s.io/v1/{phase.lower()}webhookconfigurations"
+    assert (await server.send("POST", path, {"metadata": {"name": "h"}, "webhooks": [hook]}))[0] == 201
+    assert (await server.send("POST", f"{DEFAULT}/configmaps", {"metadata": {"name": "m"}}))[0] == 201
+    [asked] = reviewer.requests
+    assert asked.headers["authorization"] == "Bearer s3cret"
+    assert reviewer.certificates[0] is not None
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from pybernetes.apiserver.admission import image_policy_webhook, pod_toleration_restriction
+from pybernetes.apiserver.admission import image_policy_webhook, pod_security_configuration, pod_toleration_restriction
 from pybernetes.apiserver.admission.configuration import read
 from pybernetes.apiserver.admission.event_rate_limit import EventRateLimit, parse
 from pybernetes.apiserver.admission.interface import AdmissionRequest, Operation
 from pybernetes.apiserver.attributes import User
 from pybernetes.apiserver.kubeconfig_webhook import WebhookFailed
 from pybernetes.machinery import errors
-from pybernetes.machinery.resources import EVENTS, NAMESPACES, PODS
+from pybernetes.machinery.resources import EVENTS, NAMESPACES, PODS, RUNTIME_CLASSES, SERVICE_ACCOUNTS
 
 HEAD = "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins:\n"
 
@@ -335,3 +335,60 @@ def test_times_out_of_range_are_refused_and_the_rest_has_defaults():
         image_policy_webhook.parse({"imagePolicy": {"allowTTL": 3600}})
     with pytest.raises(ValueError, match="there must be an imagePolicy"):
         image_policy_webhook.parse(None)
+
+
+# PodSecurity
+
+
+POD_SECURITY = {
+    "kind": "PodSecurityConfiguration", "apiVersion": "pod-security.admission.config.k8s.io/v1",
+    "defaults": {"enforce": "baseline", "audit": "restricted", "audit-version": "v1.30"},
+    "exemptions": {"usernames": ["ann"], "runtimeClasses": ["vm"], "namespaces": ["system"]},
+}  # fmt: skip
+PRIVILEGED = {"securityContext": {"privileged": True}}
+
+
+@with_plugin("PodSecurity", POD_SECURITY)
+async def test_namespaces_without_labels_are_held_to_the_defaults(write, pod, cluster):
+    with pytest.raises(errors.Forbidden, match='violates PodSecurity "baseline:latest": privileged'):
+        await write(PODS, pod(PRIVILEGED))
+    request = await write(PODS, pod({}))
+    assert (
+        request.warnings == [] and request.audit_annotations["pod-security.kubernetes.io/enforce-policy"] == "baseline:latest"
+    )
+    said = request.audit_annotations["pod-security.kubernetes.io/audit-violations"]
+    assert said.startswith('would violate PodSecurity "restricted:v1.30": allowPrivilegeEscalation')
+    labels = {"pod-security.kubernetes.io/enforce": "privileged"}
+    cluster.put(NAMESPACES, {"metadata": {"name": "ns", "labels": labels}, "status": {"phase": "Active"}})
+    await write(PODS, pod(PRIVILEGED))
+
+
+@with_plugin("PodSecurity", POD_SECURITY)
+async def test_users_runtime_classes_and_namespaces_may_be_exempt(write, pod, cluster):
+    exempt = "pod-security.kubernetes.io/exempt"
+    ann = User("ann", groups=("system:authenticated",))
+    assert (await write(PODS, pod(PRIVILEGED), user=ann)).audit_annotations[exempt] == "user"
+    cluster.put(RUNTIME_CLASSES, {"metadata": {"name": "vm"}, "handler": "h"})
+    assert (await write(PODS, pod(PRIVILEGED, runtimeClassName="vm"))).audit_annotations[exempt] == "runtimeClass"
+    cluster.put(NAMESPACES, {"metadata": {"name": "system"}, "status": {"phase": "Active"}})
+    cluster.put(SERVICE_ACCOUNTS, {"metadata": {"name": "default", "namespace": "system"}})
+    there = pod(PRIVILEGED, metadata={"namespace": "system"})
+    assert (await write(PODS, there)).audit_annotations[exempt] == "namespace"
+
+
+def test_what_pod_security_cannot_be_told():
+    document = {
+        **POD_SECURITY, "defaults": {"enforce": "strict", "warn-version": "1.2"},
+        "exemptions": {"namespaces": ["a", "a", "B"], "usernames": [""]},
+    }  # fmt: skip
+    with pytest.raises(ValueError) as problem:
+        pod_security_configuration.of(document)
+    for part in (
+        'defaults.enforce: Invalid value: "strict": must be one of privileged, baseline, restricted',
+        'defaults.warn-version: Invalid value: "1.2": must be "latest" or "v1.x"',
+        'exemptions.namespaces[1]: Duplicate value: "a"', 'exemptions.namespaces[2]: Invalid value: "B"',
+        "exemptions.usernames[0]: Required value",
+    ):  # fmt: skip
+        assert part in str(problem.value)
+    with pytest.raises(ValueError, match='no kind "PodSecurityConfiguration" is registered for version "v1"'):
+        pod_security_configuration.of({**POD_SECURITY, "apiVersion": "v1"})
