@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from pybernetes.store.embedded.tables import PUT, Contents, connect
+from pybernetes.store.embedded.tables import Contents, connect, put
 from pybernetes.store.files import make_private, publish
 from pybernetes.store.interface import Revision, State, StoreError
 from pybernetes.store.snapshot import load
@@ -44,7 +44,7 @@ def _fill(connection: sqlite3.Connection, state: State) -> None:
         contents.add(entry)
         contents.replace(None, entry)
     connection.execute("BEGIN")
-    connection.executemany(PUT, (contents.filled(entry) for entry in entries))
+    connection.executemany(put(1), (contents.filled(entry) for entry in entries))
     connection.executemany("INSERT INTO lease (id, ttl_s) VALUES (?, ?)", state.leases.items())
     connection.execute("UPDATE deleted SET revision = ?, total = ?", (state.revision, contents.total))
     connection.execute("COMMIT")

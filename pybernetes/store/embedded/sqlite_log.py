@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pybernetes.store.embedded.log import Batch, State
-from pybernetes.store.embedded.tables import Contents, connect, load, write
+from pybernetes.store.embedded.tables import Contents, connect, load, statements
 from pybernetes.store.interface import StoreError, Unavailable
 
 FILES = ("state.db", "state.db-wal")
@@ -134,14 +134,20 @@ class SqliteLog:
         return state
 
     def _commit(self, batch: Batch) -> None:
-        with self._transaction() as connection:
-            write(connection, batch, self._contents)
+        made = statements(batch, self._contents)
+        with self._transaction(alone=len(made) == 1) as connection:
+            for statement in made:
+                connection.execute(*statement)
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, *, alone: bool = False) -> Iterator[sqlite3.Connection]:
+        """`alone`: there is but one statement, which is a transaction by itself."""
         connection = self._connection
         if connection is None:
             raise Unavailable("the log is not open")  # opening it again has failed
+        if alone:
+            yield connection
+            return
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection

@@ -186,6 +186,7 @@ def test_a_row_that_was_lost_altered_or_added_is_found(written: tuple[Path, list
         "UPDATE entry SET row = row + 1000",
         "INSERT INTO entry VALUES (1000, '/registry/pods/x', x'00', 1000, 1, 0, NULL, -1)",
         "UPDATE deleted SET revision = 1000, total = -1",
+        "UPDATE deleted SET revision = 0; UPDATE entry SET total = NULL",
     )):  # fmt: skip
         copy = tmp_path / str(number)
         shutil.copytree(base, copy)

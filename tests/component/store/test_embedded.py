@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import zlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from pybernetes.store.embedded import Batch, EmbeddedStore, HistoryLimits, InUse, MemoryLog, SqliteLog, State
 from pybernetes.store.embedded.draft import Draft, WrittenTwice
 from pybernetes.store.embedded.restoring import restore
-from pybernetes.store.embedded.tables import APPLICATION_ID
+from pybernetes.store.embedded.tables import APPLICATION_ID, connect
 from pybernetes.store.interface import Compacted, Entry, KeyExists, LeaseNotFound, Revision, Store, StoreError, Unavailable
 
 PODS = "/registry/pods/"
@@ -153,6 +154,38 @@ def _execute(path: Path, script: str) -> None:
     connection = sqlite3.connect(path)
     connection.executescript(script)
     connection.close()
+
+
+@pytest.mark.parametrize("damage", ["", "UPDATE entry SET value = x'00' WHERE row = 1", "DELETE FROM entry WHERE row = 2"])
+@pytest.mark.parametrize("taken_over", [False, True])
+async def test_a_store_of_format_3_is_checked_by_its_own_sum_and_taken_over(
+    tmp_path: Path, damage: str, taken_over: bool
+) -> None:
+    # As the third version wrote it: the sum was over CRCs.
+    entries = [Entry(key, b"1" * 5000, Revision(row), Revision(row), 1) for row, key in ((1, A), (2, B))]
+    total = sum(
+        zlib.crc32(entry.value, zlib.crc32(f"{entry.key}\0{entry.create_revision} {entry.mod_revision} 1 0".encode()))
+        for entry in entries
+    )
+    connection = connect(tmp_path / "state.db")
+    rows = [(row, entry.key, entry.value, row, -1 if row == 1 else total) for row, entry in enumerate(entries, start=1)]
+    connection.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, 1, 0, NULL, ?)", rows)
+    connection.execute("UPDATE deleted SET revision = 1")
+    connection.execute("PRAGMA user_version = 3")
+    connection.close()
+    if taken_over:
+        store = await EmbeddedStore.open(SqliteLog(tmp_path))
+        assert (await store.range("")).entries == entries
+        await store.close()
+    if damage:
+        _execute(tmp_path / "state.db", damage)
+        with pytest.raises(Unavailable, match="does not match its checksum"):
+            await EmbeddedStore.open(SqliteLog(tmp_path))
+        return
+    for number in range(2):
+        store = await EmbeddedStore.open(SqliteLog(tmp_path))
+        assert await store.create(f"{A}{number}", b"") == 3 + number
+        await store.close()
 
 
 async def test_updates_do_not_make_the_file_grow_for_ever(tmp_path: Path) -> None:
