@@ -70,6 +70,7 @@ class CustomKind(Kind):
     """`valid_since`: the revision from which on stored objects are what the definition now says."""
 
     items_carry_type = True
+    hooks_are_foreign = True  # their defaults and the paths of their scale are somebody else's
 
     def __init__(
         self, definition: Object, version: Object, image: Image, valid_since: Revision, converter: Converter | None = None

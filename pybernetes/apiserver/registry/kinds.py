@@ -42,6 +42,7 @@ class Kind:
 
     items_carry_type = False  # whether items of lists say their kind and apiVersion: those of custom resources do
     converts_remotely = False  # whether entries have to be `localized` before they are looked at
+    hooks_are_foreign = False  # whether hooks may leave an object as Go would not write it: ours do not
 
     def __init__(self, strategy: Strategy, image: Image, storage: Kind | None = None) -> None:
         resource = strategy.resource

@@ -114,7 +114,8 @@ class Writes:
             # Named before admission, so that plugins see the name (upstream since 1.32); tried again if it is taken.
             obj["metadata"] = metadata.ordered({"name": metadata.generate_name(base, call.entropy), **obj["metadata"]})
         await self.admission.admit(request)
-        if request.object is not obj:  # webhooks and policies write as they like
+        is_altered = request.object is not obj  # webhooks and policies write as they like
+        if is_altered:
             obj = _given(request)
             metadata.check_namespace(obj, kind.resource, info.namespace)
             metadata.begin(obj, strategy, context.now, uid)
@@ -137,7 +138,8 @@ class Writes:
         await strategy.begin_create(context, obj)
         stored = False
         try:
-            kind.schema.conform(obj)  # hooks and plugins write as they like; stored is what Go would write
+            if is_altered or kind.hooks_are_foreign:
+                kind.schema.conform(obj)  # stored is what Go would write
             if entries:
                 obj["metadata"]["managedFields"] = entries
             value = await kind.stored(obj)
@@ -258,9 +260,10 @@ class Writes:
             call.audit_annotations,
         )  # fmt: skip
         await self.admission.admit(request)
+        is_altered = request.object is not shown  # webhooks and policies write as they like
         if view is None:
             new = _given(request)
-            if new is not shown:  # webhooks and policies write as they like
+            if is_altered:
                 metadata.check_namespace(new, kind.resource, call.info.namespace)
                 errors += metadata.validate_mutated(new, old)
         else:
@@ -279,7 +282,8 @@ class Writes:
         if view is not None:
             request.object = view.show(new)
         await self.admission.validate(request)
-        kind.schema.conform(new)
+        if is_altered or kind.hooks_are_foreign:
+            kind.schema.conform(new)
         is_same = ownership.settle(kind, new, old, entries)
         if self._is_finished(kind, new):
             return await self._delete_now(call, kind, current, new, context)
