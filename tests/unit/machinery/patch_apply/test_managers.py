@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pybernetes.machinery.errors import Conflict, StatusError
+from pybernetes.machinery.meta import clone
 from pybernetes.machinery.patch.apply import managers, typed
 from tests.unit.machinery.patch_apply.kind import SHAPE, V1, Types, World, builtin
 
@@ -50,6 +51,21 @@ def test_structs_that_are_always_there_are_not_owned_themselves() -> None:
     assert seen.fields("one") == {
         "f:spec": {"f:containers": {'k:{"name":"c"}': container}, "f:securityContext": {}},
     }
+
+
+def test_objects_of_one_template_own_the_same_and_each_its_own() -> None:
+    pods = [world("core.v1.Pod") for _ in range(2)]
+    for number, seen in enumerate(pods):
+        containers = [{"name": "c", "image": "i"}]
+        seen.create("one", {"metadata": {"name": f"p{number}"}, "spec": {"containers": containers, "nodeName": "n"}})
+    before = pods[1].fields("one")
+    assert pods[0].fields("one") == before
+    other = clone(pods[0].obj)
+    del other["spec"]["nodeName"]
+    other["spec"]["containers"][0]["image"] = "j"
+    pods[0].update("two", other)
+    assert pods[0].fields("one") != before
+    assert pods[1].fields("one") == before
 
 
 def test_an_update_takes_what_it_changes() -> None:
