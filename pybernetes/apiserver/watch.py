@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 import orjson
+from msgspec.structs import replace
 
 from pybernetes.apiserver.image import Event, Image, labels_of
 from pybernetes.apiserver.registry import rendering
