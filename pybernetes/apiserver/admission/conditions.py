@@ -18,16 +18,16 @@ class ConditionsFailed(Exception):
     """Conditions that could not be evaluated, none of the others being false."""
 
 
-async def hold(conditions: Sequence[Expression], variables: Mapping[str, Any], verdicts: Verdicts, counted: Counted) -> bool:
-    """Whether all of them hold. Raises `ConditionsFailed`."""
+def hold(conditions: Sequence[Expression], variables: Mapping[str, Any], verdicts: Verdicts, counted: Counted) -> bool:
+    """Whether all of them hold; evaluated `by_turns`. Raises `ConditionsFailed`."""
     began = counted.metrics.monotonic()
     try:
-        return await _hold(conditions, variables, verdicts, counted)
+        return _hold(conditions, variables, verdicts, counted)
     finally:
         counted.took_since(began)
 
 
-async def _hold(conditions: Sequence[Expression], variables: Mapping[str, Any], verdicts: Verdicts, counted: Counted) -> bool:
+def _hold(conditions: Sequence[Expression], variables: Mapping[str, Any], verdicts: Verdicts, counted: Counted) -> bool:
     from pybernetes.apiserver.admission.evaluation import Evaluation, ExpressionFailed, OutOfBudget
     from pybernetes.machinery.cel.admission import CONDITIONS_BUDGET  # loaded by those who use conditions
 
@@ -35,7 +35,7 @@ async def _hold(conditions: Sequence[Expression], variables: Mapping[str, Any], 
     failures = []
     for condition in conditions:
         try:
-            result = await evaluation.evaluate(condition)
+            result = evaluation.evaluate(condition)
         except OutOfBudget as error:
             raise ConditionsFailed(str(error)) from error
         except ExpressionFailed as error:

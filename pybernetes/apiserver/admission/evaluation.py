@@ -1,10 +1,9 @@
-"""Evaluating expressions over a request: with one budget for all of them, and an authorizer that may have to wait."""
+"""Evaluating expressions over a request, by turns: with one budget for all of them, and an authorizer that may have to wait."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from pybernetes.apiserver.admission.described import described, seen_as
 from pybernetes.apiserver.admission.interface import AdmissionRequest
@@ -13,11 +12,7 @@ from pybernetes.apiserver.admission.verdicts import Verdicts
 from pybernetes.apiserver.admission.versions import Versions
 from pybernetes.machinery.cel.admission import Composed, Expression
 from pybernetes.machinery.cel.compiler import COST_LIMIT
-from pybernetes.machinery.cel.library_authorizer import Undecided
 from pybernetes.machinery.cel.values import CelError
-
-# What is evaluated without letting others on the loop have their turn.
-UNINTERRUPTED_COST: Final = 200_000
 
 
 class ExpressionFailed(Exception):
@@ -41,7 +36,7 @@ async def variables_of(request: AdmissionRequest, match: Match, versions: Versio
 
 
 class Evaluation:
-    """Expressions over one set of variables. What they cost is taken from one budget."""
+    """Expressions over one set of variables, evaluated `by_turns`. What they cost is taken from one budget."""
 
     def __init__(
         self,
@@ -50,39 +45,29 @@ class Evaluation:
         budget: int,
         composed: Mapping[str, Expression] | None = None,
     ) -> None:
-        self._verdicts = verdicts
         self._left = budget
-        self._since_pause = 0
         self._activation: dict[str, Any] = {**variables, **verdicts.variables()}
         self._composed = Composed(composed or {}, self._activation)
         if composed is not None:
             self._activation["variables"] = self._composed
 
-    async def evaluate(self, expression: Expression) -> Any:
+    def evaluate(self, expression: Expression) -> Any:
         """Its value. Raises `ExpressionFailed`, `OutOfBudget`."""
         program = expression.program
         if program is None:
             raise ExpressionFailed(f"compilation error: {expression.why}")
-        if self._since_pause > UNINTERRUPTED_COST:
-            self._since_pause = 0
-            await asyncio.sleep(0)
-        while True:
-            try:
-                value, cost = program.evaluate(self._activation, limit=min(COST_LIMIT, self._left))
-            except Undecided as asked:
-                await self._verdicts.find(asked.question)
-            except CelError as error:
-                self._spend(error.cost)
-                raise ExpressionFailed(f"expression '{expression.text}' resulted in error: {error}") from error
-            else:
-                self._spend(cost)
-                return value
+        try:
+            value, cost = program.evaluate(self._activation, limit=min(COST_LIMIT, self._left))
+        except CelError as error:
+            self._spend(error.cost)
+            raise ExpressionFailed(f"expression '{expression.text}' resulted in error: {error}") from error
+        self._spend(cost)
+        return value
 
     def _spend(self, cost: int) -> None:
         """Raises `OutOfBudget`."""
         cost += self._composed.spent
         self._composed.spent = 0
-        self._since_pause += cost
         self._left -= cost
         if self._left < 0:
             raise OutOfBudget

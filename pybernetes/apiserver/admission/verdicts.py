@@ -1,13 +1,12 @@
-"""The authorizer as expressions may ask it: verdicts on one request's user, found while nobody evaluates.
+"""The authorizer as expressions may ask it: verdicts on one request's user.
 
-An expression is evaluated at one go, and an authorizer may have to wait for somebody. So a question whose answer is not known
-ends the evaluation (`Undecided`); whoever evaluates finds the verdict and starts again. An evaluation changes nothing, so the
-second one goes the same way, and further.
+Expressions are evaluated `by_turns`, so that they can wait for an authorizer that waits for somebody.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from pybernetes.apiserver.admission.interface import AdmissionRequest
@@ -15,7 +14,8 @@ from pybernetes.apiserver.attributes import RequestInfo, User
 from pybernetes.apiserver.authorization.interface import Authorizer
 from pybernetes.apiserver.authorization.interface import Decision as Allows
 from pybernetes.machinery.cel import library_authorizer as cel
-from pybernetes.machinery.cel.library_authorizer import Decision, Question, Undecided
+from pybernetes.machinery.cel.library_authorizer import Decision, Question
+from pybernetes.machinery.turns import wait_for
 
 
 class Verdicts:
@@ -42,13 +42,11 @@ class Verdicts:
     def _answer(self, question: Question) -> Decision:
         known = self._known.get(question)
         if known is None:
-            raise Undecided(question)
+            user, info = _user(question, self._request.user), _info(question)
+            verdict = wait_for(partial(self._authorizer.authorize, user, info))
+            known = Decision(verdict.decision is Allows.ALLOW, verdict.reason, verdict.error)
+            self._known[question] = known
         return known
-
-    async def find(self, question: Question) -> None:
-        """Have an answer to it from now on."""
-        verdict = await self._authorizer.authorize(_user(question, self._request.user), _info(question))
-        self._known[question] = Decision(verdict.decision is Allows.ALLOW, verdict.reason, verdict.error)
 
 
 def _user(question: Question, sender: User) -> User:

@@ -208,7 +208,7 @@ class Mapping:
         return str(self._groups.get("claim", ""))
 
     def user(self, claims: Object) -> User:
-        """Raises `Unauthorized`, saying why, for claims that make none."""
+        """Evaluated `by_turns`. Raises `Unauthorized`, saying why, for claims that make none."""
         user = User(self._name(claims), self._uid_of(claims), self._groups_of(claims), self._extra_of(claims))
         for claim, wanted in self._required.items():
             if claim not in claims:

@@ -16,6 +16,7 @@ from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.entropy import Entropy
 from pybernetes.machinery.errors import Unauthorized
 from pybernetes.machinery.meta import Object
+from pybernetes.machinery.turns import by_turns
 
 
 class JwtTokens:
@@ -41,7 +42,7 @@ class JwtTokens:
             raise Unauthorized(f"oidc: verify token: {error.message}") from error
         if self._distributed is not None:
             claims = await self._distributed.expanded(claims)
-        return self._mapping.user(claims)
+        return await by_turns(lambda: self._mapping.user(claims))
 
     async def close(self) -> None:
         if self._distributed is not None:

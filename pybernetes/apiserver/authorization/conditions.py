@@ -72,7 +72,7 @@ class Conditions:
         return bool(self._programs)
 
     def hold(self, request: Object) -> bool:
-        """Raises `ConditionsFailed`."""
+        """Evaluated `by_turns`. Raises `ConditionsFailed`."""
         from pybernetes.machinery.cel import CelError
 
         failures = []

@@ -21,6 +21,7 @@ from pybernetes.apiserver.kubeconfig_webhook import Observe, WebhookFailed
 from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.log import logger
 from pybernetes.machinery.meta import Object
+from pybernetes.machinery.turns import by_turns
 
 log = logger("apiserver")
 
@@ -59,7 +60,7 @@ class WebhookAuthorizer:
     async def authorize(self, user: User, info: RequestInfo) -> Verdict:
         spec = questions.spec_of(user, info)
         try:
-            if not self._concerned(spec):
+            if not await self._concerned(spec):
                 return NO_OPINION
         except ConditionsFailed as error:
             return Verdict(self._on_failure, error=str(error))
@@ -90,7 +91,7 @@ class WebhookAuthorizer:
     async def close(self) -> None:
         await self._remote.close()
 
-    def _concerned(self, spec: Object) -> bool:
+    async def _concerned(self, spec: Object) -> bool:
         """Raises `ConditionsFailed`."""
         conditions = self._config.conditions
         if not conditions:
@@ -98,7 +99,7 @@ class WebhookAuthorizer:
         started_s = self._clock.monotonic()
         excluded = failed = False
         try:
-            excluded = not conditions.hold(spec)
+            excluded = not await by_turns(lambda: conditions.hold(spec))
         except ConditionsFailed:
             failed = True
             raise

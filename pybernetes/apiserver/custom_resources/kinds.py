@@ -118,7 +118,7 @@ class CustomKind(Kind):
     @cached_property
     def _rules(self) -> Rules | None:
         """The CEL rules; most schemas have none, and do without the engine."""
-        if b'"x-kubernetes-validations"' not in orjson.dumps(self.definition or {}):
+        if not self.strategy.validates_by_turns:
             return None
         from pybernetes.machinery.cel.rules import Rules
 
@@ -273,6 +273,7 @@ class CustomKind(Kind):
             validate_update=self._validate,
             prepare_for_status_update=keep_metadata,
             validate_status_update=self._validate,
+            validates_by_turns=b'"x-kubernetes-validations"' in orjson.dumps(self.definition or {}),
             warnings=_finalizer_warnings,
             deprecation=_deprecation(resource, version),
             bumps_generation=True,

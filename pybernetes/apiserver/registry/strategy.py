@@ -137,6 +137,7 @@ class Strategy:
     validate: Callable[[Object], Iterable[FieldError]] = _no_errors
     validate_create: Callable[[Object], Iterable[FieldError]] = _no_errors  # on creation only, after `validate`
     validate_update: Callable[[Object, Object], Iterable[FieldError]] = _no_errors  # new, old; `validate` ran before
+    validates_by_turns: bool = False  # it may take long: expressions are evaluated, or compiled (`machinery/turns`)
     warnings: Callable[[Object, Object | None], Sequence[str]] = _no_warnings
     deprecation: str = ""  # a warning that goes with every answer of this resource
 

@@ -27,6 +27,7 @@ from pybernetes.apiserver.registry.uninterrupted import whole
 from pybernetes.machinery.errors import FieldError, StatusError, invalid
 from pybernetes.machinery.http.messages import Response
 from pybernetes.machinery.meta import Object
+from pybernetes.machinery.turns import by_turns
 from pybernetes.store.interface import Entry, KeyExists, Mismatch, Revision
 
 GENERATE_NAME_TRIES = 8  # KEP-4420
@@ -123,7 +124,11 @@ class Writes:
         if kind.has_status and not strategy.status_on_create:
             obj.pop("status", None)
         strategy.prepare_for_create(context, obj)
-        errors = [*metadata.validate_create(obj, strategy), *strategy.validate(obj), *strategy.validate_create(obj)]
+
+        def validate() -> list[FieldError]:
+            return [*metadata.validate_create(obj, strategy), *strategy.validate(obj), *strategy.validate_create(obj)]
+
+        errors = await by_turns(validate) if strategy.validates_by_turns else validate()
         name = obj["metadata"].get("name", "")
         if errors:
             raise invalid(kind.resource.group, kind.resource.kind, "" if base and not name else name, errors)
@@ -271,7 +276,11 @@ class Writes:
         metadata.carry_over(new, old)
         await self._check_grant(kind, new, old, call.user)
         errors += metadata.validate_update(new, old)
-        for error in self._prepare(context, kind, new, old, subresource):
+
+        def prepare() -> list[FieldError]:
+            return self._prepare(context, kind, new, old, subresource)
+
+        for error in await by_turns(prepare) if strategy.validates_by_turns else prepare():
             if error.warns:
                 call.warnings.append(str(error))
             else:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pybernetes.machinery.cel import costs, operators
 from pybernetes.machinery.cel.declarations import Overload
-from pybernetes.machinery.cel.frames import Frame, Part, Run, exceeded, spend
+from pybernetes.machinery.cel.frames import Frame, Part, Run, draw, spend
 from pybernetes.machinery.cel.types import Type
 from pybernetes.machinery.cel.values import CelError, CostExceeded, Optional, equal, no_overload
 
@@ -120,7 +120,7 @@ def _paid_before(function: Callable[..., Any], runs: Sequence[Run], name: str, c
         values = [part(frame) for part in runs]
         frame[0] -= cost(values, None) - 1
         if frame[0] < 0:
-            raise exceeded()
+            draw(frame)
         try:
             return function(*values)
         except _UNFIT as error:
@@ -234,12 +234,12 @@ def _conditional(test: Part, yes: Part, no: Part) -> Part:
         if value is True:
             frame[0] -= left_price
             if frame[0] < 0:
-                raise exceeded()
+                draw(frame)
             return left(frame)
         if value is False:
             frame[0] -= right_price
             if frame[0] < 0:
-                raise exceeded()
+                draw(frame)
             return right(frame)
         raise no_overload()
 
@@ -272,7 +272,7 @@ def _connected(left: Part, right: Part, *, decisive: bool) -> Part:
             return decisive
         frame[0] -= price
         if frame[0] < 0:
-            raise exceeded()
+            draw(frame)
         other = b(frame)
         if other is decisive or (value is neutral and other is neutral):
             return other

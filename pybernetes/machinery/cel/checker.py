@@ -15,9 +15,10 @@ from typing import Any, Final
 from pybernetes.machinery.cel import conversions, declarations, library_texts, macros, text_format, types
 from pybernetes.machinery.cel.declarations import Overload
 from pybernetes.machinery.cel.parser import Node, dotted
-from pybernetes.machinery.cel.tree import Expr
+from pybernetes.machinery.cel.tree import PART_UNITS, Expr
 from pybernetes.machinery.cel.types import DYN, FREE, Type
 from pybernetes.machinery.cel.values import CelError, CompileError, TypeValue, type_name
+from pybernetes.machinery.turns import spend
 
 TYPE_NAMES: Final = frozenset((
     "int", "uint", "double", "bool", "string", "bytes", "list", "map", "null_type", "type", "google.protobuf.Duration",
@@ -72,6 +73,7 @@ class Checker:
         return Expr("literal", at, DYN)
 
     def check(self, node: Node) -> Expr:
+        spend(PART_UNITS)
         checked: Expr = getattr(self, f"_{node[0]}")(*node[1:])
         return checked
 

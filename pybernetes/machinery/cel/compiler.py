@@ -14,11 +14,13 @@ from typing import Any, Final
 from pybernetes.machinery.cel import calls, checker, costs, library, loops, operators, types
 from pybernetes.machinery.cel.calls import present
 from pybernetes.machinery.cel.checker import PLAIN, Extension
-from pybernetes.machinery.cel.frames import Frame, Part, constant, exceeded, spend
+from pybernetes.machinery.cel.frames import Frame, Part, constant, draw, spend
 from pybernetes.machinery.cel.parser import parse
-from pybernetes.machinery.cel.tree import Expr
+from pybernetes.machinery.cel.tree import PART_UNITS, Expr
 from pybernetes.machinery.cel.types import Type
 from pybernetes.machinery.cel.values import NONE, CelError, CompileError, MessageValue, Optional
+from pybernetes.machinery.turns import SLICE_UNITS
+from pybernetes.machinery.turns import spend as take_turns
 
 # What one evaluation may cost: upstream's bound for one rule, in units of about one step each.
 COST_LIMIT: Final = 1_000_000
@@ -42,25 +44,31 @@ class Program:
         self._slots = [None] * (len(compiler.slots) - len(names))
 
     def evaluate(self, variables: Mapping[str, Any], *, limit: int = COST_LIMIT) -> tuple[Any, int]:
-        """The value, and what it cost. Raises `CelError`."""
+        """The value, and what it cost; long ones are worth doing `by_turns`. Raises `CelError`."""
+        handed = limit if limit < SLICE_UNITS else SLICE_UNITS
         try:
-            frame = [limit - self._price, *[variables[name] for name in self._variables], *self._slots]
+            frame = [
+                handed - self._price, *[variables[name] for name in self._variables], *self._slots, limit - handed
+            ]  # fmt: skip
         except KeyError as error:
             raise CelError(f"no such attribute(s): {error.args[0]}") from None
         try:
             if frame[0] < 0:
-                raise exceeded()
+                draw(frame)
             value = self._run(frame)
         except RecursionError:
             raise CelError("expression nests too deeply") from None
         except CelError as error:
-            error.cost = limit - frame[0]
+            error.cost = limit - frame[0] - frame[-1]
             raise
-        return value, limit - frame[0]
+        finally:
+            take_turns(SLICE_UNITS - frame[0])
+        return value, limit - frame[0] - frame[-1]
 
 
 def compile_expression(text: str, variables: Mapping[str, Type], extension: Extension = PLAIN) -> Program:
-    """`variables`: name to type (`types`). A name may have a dot: `authorizer.requestResource`. Raises `CompileError`."""
+    """`variables`: name to type (`types`). A name may have a dot: `authorizer.requestResource`. Long ones are worth compiling
+    `by_turns`. Raises `CompileError`."""
     try:
         tree, names = checker.check(text, parse(text), variables, extension)
         return Program(text, tree, names, extension)
@@ -80,6 +88,7 @@ class Compiler:
         self.slots = {name: place for place, name in enumerate(sorted(names), 1)}
 
     def compile(self, expr: Expr) -> Part:
+        take_turns(PART_UNITS)
         made: Part = getattr(self, f"_{expr.kind}")(expr)
         return made
 

@@ -20,8 +20,9 @@ from pybernetes.machinery.cel.costs import LIST_BASE, MAP_BASE, STRUCT_BASE
 from pybernetes.machinery.cel.estimates_calls import call_cost
 from pybernetes.machinery.cel.ranges import MOST, UNKNOWN, Entries, Operand, Range, added, multiplied
 from pybernetes.machinery.cel.sizes import Sizes
-from pybernetes.machinery.cel.tree import Expr
+from pybernetes.machinery.cel.tree import PART_UNITS, Expr
 from pybernetes.machinery.cel.values import TypeValue
+from pybernetes.machinery.turns import spend
 
 _ONE: Final = Range(1, 1)
 _NO_ELEMENTS: Final = Entries("list", _ONE, Range(0, 0))
@@ -46,6 +47,7 @@ class _Estimator:
         self._locals: dict[str, _Local] = {}
 
     def of(self, expr: Expr) -> Operand:
+        spend(PART_UNITS)
         made: Operand = getattr(self, f"_{expr.kind}")(expr)
         return made
 

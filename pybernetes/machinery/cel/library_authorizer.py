@@ -2,8 +2,7 @@
 
     authorizer.group('apps').resource('deployments').namespace('default').check('create').allowed()
 
-Verdicts come from outside: `Authorizer.ask` is given a `Question`. Evaluation is synchronous, and whoever decides may have to
-wait; so `ask` may raise `Undecided`, which ends the evaluation, and the caller evaluates again once the verdict is known.
+Verdicts come from outside: `Authorizer.ask` is given a `Question`. It may wait for the answer (`machinery/turns`).
 
 Source: https://kubernetes.io/docs/reference/using-api/cel/#kubernetes-authorizer-library
 """
@@ -48,14 +47,6 @@ class Decision:
     reason: str = ""
     error: str = ""
     cel_type = _DECISION
-
-
-class Undecided(Exception):
-    """The verdict is not known yet. No `CelError`: no operator may make a value of it."""
-
-    def __init__(self, question: Question) -> None:
-        super().__init__(question)
-        self.question = question
 
 
 Ask = Callable[[Question], Decision]

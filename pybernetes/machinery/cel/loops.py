@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from pybernetes.machinery.cel import costs, library, operators
-from pybernetes.machinery.cel.frames import Frame, Part, Run, exceeded, spend
+from pybernetes.machinery.cel.frames import Frame, Part, Run, draw, spend
 from pybernetes.machinery.cel.values import CelError, CostExceeded, no_overload
 
 _END: Final = object()
@@ -70,7 +70,7 @@ def _quantified(*, decisive: bool, turn: int, leaving: int) -> Callable[..., tup
             for _ in elements:
                 frame[0] -= price
                 if frame[0] < 0:
-                    raise exceeded()
+                    draw(frame)
                 try:
                     value = test(frame)
                 except CostExceeded:
@@ -130,7 +130,7 @@ def _map(subject: Run, turns: Turns, bodies: Sequence[Part]) -> tuple[Run, int]:
         for _ in turns(frame, subject(frame)):
             frame[0] -= price
             if frame[0] < 0:
-                raise exceeded()
+                draw(frame)
             found.append(item(frame))
         return found
 

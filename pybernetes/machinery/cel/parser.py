@@ -11,12 +11,14 @@ import re
 from typing import Any, Final
 
 from pybernetes.machinery.cel.values import CompileError, Uint
+from pybernetes.machinery.turns import spend
 
 Node = tuple[Any, ...]  # (kind, offset, …)
 
 DEPTH_LIMIT: Final = 100  # of brackets in brackets
 HEIGHT_LIMIT: Final = 200  # of the tree
 LENGTH_LIMIT: Final = 100_000  # in characters; upstream's
+_OPERAND_UNITS: Final = 20  # of time
 _TOKEN: Final = re.compile(
     r"""(?P<space>[\s]+|//[^\n]*)
       | (?P<number>0[xX][0-9a-fA-F]+[uU]?|\d+\.\d+(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+|\d+[uU]?)
@@ -162,6 +164,7 @@ class _Parser:
         return balanced(0, len(operands) - 1)
 
     def _unary(self) -> Node:
+        spend(_OPERAND_UNITS)
         operators = []
         while True:
             at = self._offset()

@@ -20,10 +20,13 @@ from pybernetes.machinery.cel.types import Type
 from pybernetes.machinery.cel.values import NONE, CelError, CompileError, CostExceeded, MapList, Optional, SetList, quoted
 from pybernetes.machinery.errors import FieldError
 from pybernetes.machinery.schema.values import identity_of, map_identity
+from pybernetes.machinery.turns import spend
 
-# What all the rules of one object may cost together: upstream's bound. They are evaluated on the server's one loop, of which it
-# is one to two seconds with what rules usually do, and ten with the slowest calls (tests/bench/cel_evaluation.py).
+# What all the rules of one object may cost together: upstream's bound. It is one to two seconds with what rules usually do, and
+# ten with the slowest calls (tests/bench/cel_evaluation.py).
 BUDGET: Final = 10_000_000
+_LEVEL_UNITS: Final = 5  # of looking at a value, besides what its rules cost
+_CONVERSION_UNITS: Final = 10  # of a text
 _MESSAGE_BYTES: Final = 5 * 1024
 _FIELD_PATH: Final = re.compile(r"\.([A-Za-z_][\w-]*)|\['((?:[^'\\]|\\.)*)'\]", re.ASCII)
 
@@ -73,7 +76,8 @@ class Rules:
         self._root = _level(schema, is_root=True)
 
     def validate(self, obj: Any, old: Any | None = None) -> Iterator[FieldError]:
-        """What the rules say of an object that fits its schema; None: there was no old object."""
+        """What the rules say of an object that fits its schema; None: there was no old object. Long ones are worth evaluating
+        `by_turns`."""
         if self._root is not None:
             yield from _Evaluation().level(self._root, obj, old, "", is_kept=False)
 
@@ -94,6 +98,7 @@ class _Evaluation:
         """`old`: None if there is nothing to compare with; `is_kept`: what is around it is as it was."""
         if value is None or self._ended:
             return
+        spend(_LEVEL_UNITS)
         if old is not None and not is_kept:
             is_kept = bool(old == value)
         if level.rules:
@@ -335,6 +340,7 @@ def _guarded(make: Convert) -> Convert:
     def convert(value: Any) -> Any:
         if type(value) is not str:
             return value
+        spend(_CONVERSION_UNITS)
         try:
             return make(value)
         except (CelError, ValueError):
@@ -389,6 +395,7 @@ def _object_converter(schema: Schema) -> Convert | None:
     def convert(value: Any) -> Any:
         if type(value) is not dict:
             return value
+        spend(_LEVEL_UNITS)
         made = dict(value)
         for name, inner in value.items():
             change = properties.get(name, others)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pybernetes.machinery.cel.declarations import Overload
 from pybernetes.machinery.cel.types import Type
+
+PART_UNITS: Final = 10  # of time (`machinery/turns`): what each step of compiling takes for a part
 
 
 @dataclass(slots=True, eq=False)

@@ -47,22 +47,22 @@ class Judgement:
     annotations: tuple[Annotation, ...] = ()
 
 
-async def judge(policy: Policy, variables: dict[str, Any], verdicts: Verdicts, counted: Counted) -> Judgement:
-    """`variables`: what the policy sees of the request, and `params`."""
+def judge(policy: Policy, variables: dict[str, Any], verdicts: Verdicts, counted: Counted) -> Judgement:
+    """`variables`: what the policy sees of the request, and `params`. Evaluated `by_turns`."""
     monotonic = counted.metrics.monotonic
     try:
-        if policy.conditions and not await hold(policy.conditions, variables, verdicts, counted):
+        if policy.conditions and not hold(policy.conditions, variables, verdicts, counted):
             return Judgement()
         evaluation = Evaluation(variables, verdicts, POLICY_BUDGET, policy.variables)
         decisions = []
         for validation in policy.validations:
             started = monotonic()
-            decision = await _decide(policy, validation, evaluation)
+            decision = _decide(policy, validation, evaluation)
             if decision is not ADMITTED:
                 seconds = monotonic() - started
                 decision = Decision(decision.denies, decision.message, decision.reason, decision.failed, seconds)
             decisions.append(decision)
-        return Judgement(tuple(decisions), await _annotations(policy, variables, verdicts, monotonic))
+        return Judgement(tuple(decisions), _annotations(policy, variables, verdicts, monotonic))
     except (ConditionsFailed, OutOfBudget) as error:
         return Judgement((_failure(policy, str(error)),))
 
@@ -71,27 +71,27 @@ def _failure(policy: Policy, message: str) -> Decision:
     return Decision(not policy.ignores_failures, message, failed=True)
 
 
-async def _decide(policy: Policy, validation: Validation, evaluation: Evaluation) -> Decision:
+def _decide(policy: Policy, validation: Validation, evaluation: Evaluation) -> Decision:
     """Raises `OutOfBudget`."""
     try:
-        if await evaluation.evaluate(validation.expression) is True:
+        if evaluation.evaluate(validation.expression) is True:
             return ADMITTED
     except ExpressionFailed as error:
         return _failure(policy, str(error))
     try:
-        said = await _message(validation, evaluation)
+        said = _message(validation, evaluation)
     except OutOfBudget as error:
         return _failure(policy, f"failed messageExpression: {error}")
     message = said or validation.message or f"failed expression: {validation.expression.text.strip()}"
     return Decision(True, message, validation.reason)
 
 
-async def _message(validation: Validation, evaluation: Evaluation) -> str:
+def _message(validation: Validation, evaluation: Evaluation) -> str:
     """What `messageExpression` gives; "" for what cannot be shown in one line. Raises `OutOfBudget`."""
     if validation.message_expression is None:
         return ""
     try:
-        text = await evaluation.evaluate(validation.message_expression)
+        text = evaluation.evaluate(validation.message_expression)
     except ExpressionFailed:
         return ""
     if not isinstance(text, str):
@@ -100,7 +100,7 @@ async def _message(validation: Validation, evaluation: Evaluation) -> str:
     return "" if "\n" in text or len(text.encode()) > MESSAGE_BYTES_MAX else text
 
 
-async def _annotations(
+def _annotations(
     policy: Policy, variables: dict[str, Any], verdicts: Verdicts, monotonic: Callable[[], float]
 ) -> tuple[Annotation, ...]:
     """Raises `OutOfBudget`."""
@@ -110,7 +110,7 @@ async def _annotations(
     found = []
     for annotation in policy.audit_annotations:
         started = monotonic()
-        made = await _annotation(policy, annotation, evaluation)
+        made = _annotation(policy, annotation, evaluation)
         if made.error:
             made = Annotation(made.key, error=made.error, seconds=monotonic() - started)
         if made.value or made.error:
@@ -118,9 +118,9 @@ async def _annotations(
     return tuple(found)
 
 
-async def _annotation(policy: Policy, annotation: AuditAnnotation, evaluation: Evaluation) -> Annotation:
+def _annotation(policy: Policy, annotation: AuditAnnotation, evaluation: Evaluation) -> Annotation:
     try:
-        value = await evaluation.evaluate(annotation.value)
+        value = evaluation.evaluate(annotation.value)
     except ExpressionFailed as error:
         return Annotation(annotation.key, error="" if policy.ignores_failures else str(error))
     if value is None:

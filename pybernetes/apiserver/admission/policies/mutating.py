@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pybernetes.apiserver.admission import mutation as mutations
@@ -26,6 +27,7 @@ from pybernetes.machinery import errors
 from pybernetes.machinery.cel.admission import POLICY_BUDGET, namespace_value
 from pybernetes.machinery.errors import BadRequest, InternalError, ServiceUnavailable, StatusError
 from pybernetes.machinery.meta import Object, key_of
+from pybernetes.machinery.turns import by_turns
 
 PLUGIN = "MutatingAdmissionPolicy"
 
@@ -82,7 +84,7 @@ async def _follow(
         seen = {**await variables_of(request, found.match, tools.versions), **given}
         if policy.conditions:
             counted = Counted(tools.conditions, ("policy", policy.name, request.operation.value, "admit"))
-            if not await hold(policy.conditions, seen, verdicts, counted):
+            if not await by_turns(partial(hold, policy.conditions, seen, verdicts, counted)):
                 return ()
     except ConversionFailed as error:
         return (Problem(policy, binding, f"failed to configure binding: failed to convert object version: {error}"),)
@@ -119,7 +121,8 @@ async def _carry_out(
     if mutation.expression.program is None:
         raise MutationFailed(mutation.expression.why)
     try:
-        value = await Evaluation(seen, verdicts, POLICY_BUDGET, found.policy.variables).evaluate(mutation.expression)
+        evaluation = Evaluation(seen, verdicts, POLICY_BUDGET, found.policy.variables)
+        value = await by_turns(partial(evaluation.evaluate, mutation.expression))
         if mutation.applies:
             shape = versions.shape(match.resource, request.subresource)
             if shape is None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pybernetes.apiserver.admission.condition_metrics import ConditionMetrics
 from pybernetes.apiserver.admission.interface import AdmissionPlugin, AdmissionRequest, Operation
 from pybernetes.apiserver.admission.policies.metrics import PoliciesMetrics, PolicyMetrics
-from pybernetes.apiserver.admission.policies.source import Source
+from pybernetes.apiserver.admission.policies.source import Bound, Source
 from pybernetes.apiserver.admission.policies.tools import Tools
 from pybernetes.apiserver.admission.versions import Versions
 from pybernetes.apiserver.authorization.interface import Authorizer
@@ -19,6 +20,7 @@ from pybernetes.machinery.resources import (
     VALIDATING_ADMISSION_POLICIES,
     VALIDATING_ADMISSION_POLICY_BINDINGS,
 )
+from pybernetes.machinery.turns import by_turns
 
 # Policies are no judges of policies: one that forbids everything could not be taken back.
 _EXEMPT = frozenset((
@@ -39,6 +41,12 @@ class Policies:
         return Tools(reader, self.versions, authorizer, clock, metrics, self.conditions)
 
 
+async def _concerning(source: Source, request: AdmissionRequest, versions: Versions) -> Sequence[Bound]:
+    if source.is_current:
+        return source.concerning(request, versions)
+    return await by_turns(lambda: source.concerning(request, versions))
+
+
 class ValidatingAdmissionPolicy(AdmissionPlugin):
     name = "ValidatingAdmissionPolicy"
 
@@ -47,7 +55,7 @@ class ValidatingAdmissionPolicy(AdmissionPlugin):
         self._source = Source(reader, VALIDATING_ADMISSION_POLICIES, VALIDATING_ADMISSION_POLICY_BINDINGS)
 
     async def validate(self, request: AdmissionRequest) -> None:
-        bound = self._source.concerning(request, self._tools.versions)
+        bound = await _concerning(self._source, request, self._tools.versions)
         if not bound or request.resource in _EXEMPT:
             return
         from pybernetes.apiserver.admission.policies.validating import validate
@@ -63,7 +71,7 @@ class MutatingAdmissionPolicy(AdmissionPlugin):
         self._source = Source(reader, MUTATING_ADMISSION_POLICIES, MUTATING_ADMISSION_POLICY_BINDINGS)
 
     async def admit(self, request: AdmissionRequest) -> None:
-        bound = self._source.concerning(request, self._tools.versions)
+        bound = await _concerning(self._source, request, self._tools.versions)
         if not bound or request.operation is Operation.DELETE or request.resource in _EXEMPT:
             return
         from pybernetes.apiserver.admission.policies.mutating import mutate

@@ -36,9 +36,16 @@ class Source:
         self._epoch = -1
         self._concerning: dict[tuple[Resource, str, Operation], Sequence[Bound]] = {}
 
+    @property
+    def is_current(self) -> bool:
+        return self._generations == self._latest()
+
+    def _latest(self) -> tuple[int, int]:
+        return (self._reader.generation(self._policies), self._reader.generation(self._bindings))
+
     def current(self) -> Sequence[Bound]:
-        """In the order of the policies' names."""
-        generations = (self._reader.generation(self._policies), self._reader.generation(self._bindings))
+        """In the order of the policies' names. What changed is compiled, which may take long: `by_turns`."""
+        generations = self._latest()
         if generations != self._generations:
             self._bound = self._look()
             self._generations = generations
@@ -66,14 +73,15 @@ class Source:
             return ()
         from pybernetes.apiserver.admission.policies.compiled import compile_binding, compile_policy  # loads CEL
 
-        known, self._compiled = self._compiled, {}
+        compiled: dict[str, tuple[Object, Policy]] = {}
         found = []
         for obj in sorted(self._reader.list(self._policies), key=name_of):
             name = name_of(obj)
             bound = [compile_binding(binding) for binding in bindings if binding["spec"]["policyName"] == name]
             if bound:
-                before = known.get(name)
+                before = self._compiled.get(name)
                 policy = before[1] if before is not None and before[0] is obj else compile_policy(obj)
-                self._compiled[name] = (obj, policy)
+                compiled[name] = (obj, policy)
                 found.append(Bound(policy, bound))
+        self._compiled = compiled  # now, since somebody else may have looked meanwhile
         return found

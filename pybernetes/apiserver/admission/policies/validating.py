@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import orjson
@@ -23,6 +24,7 @@ from pybernetes.apiserver.registry.conversion import ConversionFailed
 from pybernetes.machinery import errors
 from pybernetes.machinery.cel.admission import namespace_value
 from pybernetes.machinery.errors import StatusError
+from pybernetes.machinery.turns import by_turns
 
 FAILURE_ANNOTATION: Final = "validation.policy.admission.k8s.io/validation_failure"
 ANNOTATION_LENGTH_MAX: Final = 10 * 1024
@@ -73,7 +75,7 @@ async def _hear(
     denials: list[Denial] = []
     counted = Counted(tools.conditions, ("policy", policy.name, request.operation.value, "validate"))
     for params in found.params:
-        judgement = await judge(policy, {**seen, "params": params}, verdicts, counted)
+        judgement = await by_turns(partial(judge, policy, {**seen, "params": params}, verdicts, counted))
         for index, decision in enumerate(judgement.decisions):
             if _act(decision, index, found, request, tools):
                 denials.append(Denial(policy, binding, decision.message, decision.reason))

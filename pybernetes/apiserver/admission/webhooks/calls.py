@@ -24,6 +24,7 @@ from pybernetes.apiserver.registry.strategy import Reader
 from pybernetes.machinery.entropy import Entropy
 from pybernetes.machinery.log import logger
 from pybernetes.machinery.meta import Object
+from pybernetes.machinery.turns import by_turns
 
 log = logger("apiserver")
 
@@ -66,13 +67,18 @@ class Caller:
         from pybernetes.apiserver.admission.evaluation import variables_of  # loads CEL
         from pybernetes.apiserver.admission.verdicts import Verdicts
 
-        conditions = [compiled(text) for _, text in hook.match_conditions]
         try:
             variables = await variables_of(request, match, self.versions)
         except ConversionFailed as error:
             raise review.internal(error.message) from error
+        verdicts = Verdicts(self.authorizer, request)
+
+        def evaluate() -> bool:
+            conditions = [compiled(text) for _, text in hook.match_conditions]
+            return hold(conditions, variables, verdicts, counted)
+
         try:
-            return await hold(conditions, variables, Verdicts(self.authorizer, request), counted)
+            return await by_turns(evaluate)
         except ConditionsFailed as error:
             log.warning("Failed evaluating match conditions", webhook=hook.name, ignored=hook.ignores_failures, err=str(error))
             if not hook.ignores_failures:

@@ -104,6 +104,7 @@ STRATEGY = Strategy(
     prepare_for_update=prepare_for_update,
     validate_create=validate_create,
     validate_update=validate_update,
+    validates_by_turns=True,
     warnings=warnings,
     bumps_generation=True,
     has_status=True,

@@ -27,6 +27,7 @@ from pybernetes.machinery.resources import (
     VALIDATING_ADMISSION_POLICIES,
     VALIDATING_ADMISSION_POLICY_BINDINGS,
 )
+from pybernetes.machinery.turns import by_turns
 
 LABELS = ("policy", "p", "CREATE", "validate")
 RULE = {"operations": ["*"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}
@@ -187,7 +188,8 @@ class Ticking(SystemClock):
 async def judged(given: Any, authorizer: Any = None, metrics: ConditionMetrics | None = None, **variables: Any) -> Judgement:
     seen = {"object": {"n": 1}, "oldObject": None, "request": {}, "namespaceObject": None, "params": None, **variables}
     counted = Counted(metrics or ConditionMetrics(Ticking()), LABELS)
-    return await judge(compile_policy(given), seen, Verdicts(authorizer or Allows(), request()), counted)
+    verdicts = Verdicts(authorizer or Allows(), request())
+    return await by_turns(lambda: judge(compile_policy(given), seen, verdicts, counted))
 
 
 async def test_there_is_a_decision_on_each_validation():
