@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from pybernetes.apiserver import cors, strict_transport
 from pybernetes.apiserver.aggregation import front_proxy
 from pybernetes.apiserver.aggregation.front_proxy import FrontProxy
-from pybernetes.apiserver.audit import policy
-from pybernetes.apiserver.audit.log import AuditLog
+from pybernetes.apiserver.audit import flags as audit
 from pybernetes.apiserver.authentication import flags as authentication
 from pybernetes.apiserver.authorization import Options as AuthorizationOptions
 from pybernetes.apiserver.authorization import configuration as authorization
@@ -126,13 +125,6 @@ class Files:
     front_proxy: FrontProxy = field(default_factory=FrontProxy)
 
 
-def audit_log(options: Options, clock: Clock) -> AuditLog:
-    return AuditLog(
-        options.audit_log_path, clock, max_size_mb=options.audit_log_maxsize, max_backups=options.audit_log_maxbackup,
-        max_age_days=options.audit_log_maxage,
-    )  # fmt: skip
-
-
 def admission_documents(path: str) -> Mapping[str, Object]:
     """Raises ValueError."""
     if not path:
@@ -142,9 +134,9 @@ def admission_documents(path: str) -> Mapping[str, Object]:
     return configuration.read(path)
 
 
-def config(options: Options, files: Files, address: str, clock: Clock | None = None) -> Config:
+def config(options: Options, files: Files, address: str, clock: Clock | None = None, entropy: Entropy | None = None) -> Config:
     """Raises OSError and ValueError for files that cannot be read or say nonsense."""
-    clock = clock or SystemClock()
+    clock, entropy = clock or SystemClock(), entropy or SystemEntropy()
     return Config(
         authentication=authentication.read(
             options, client_ca=files.client_ca, signing_key=files.service_account_key, front_proxy=files.front_proxy,
@@ -165,8 +157,8 @@ def config(options: Options, files: Files, address: str, clock: Clock | None = N
             options.kubelet_preferred_address_types,
         ),
         cluster_addons=options.cluster_addons,
-        audit_policy=policy.load(Path(options.audit_policy_file)) if options.audit_policy_file else None,
-        audit_write=audit_log(options, clock).write if options.audit_policy_file and options.audit_log_path else None,
+        audit_policy=audit.policy(options),
+        audit_backends=audit.backends(options, clock, entropy),
         health=HealthOptions(
             options.livez_grace_period_s, options.etcd_healthcheck_timeout_s, options.etcd_readycheck_timeout_s
         ),

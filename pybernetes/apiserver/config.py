@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pybernetes.apiserver import authentication, deadlines
 from pybernetes.apiserver.aggregation.front_proxy import FrontProxy
+from pybernetes.apiserver.audit.backends import Backends
 from pybernetes.apiserver.audit.policy import Policy
 from pybernetes.apiserver.authorization.chain import Options as AuthorizationOptions
 from pybernetes.apiserver.health import Options as HealthOptions
@@ -52,7 +53,7 @@ class Config:
     max_requests_inflight: int = 400  # these two make the seats that requests share; both 0: no limit
     max_mutating_requests_inflight: int = 200
     audit_policy: Policy | None = None  # None: nothing is recorded
-    audit_write: Callable[[Object], None] | None = None  # takes the events
+    audit_backends: Backends | None = None  # take the events; None: nobody does
     kubelets: Kubelets | None = None  # how to reach kubelets; None: log, exec & co. answer 503
     event_ttl_s: int = 3600
     cluster_addons: bool = True  # the roles that kubeadm would add

@@ -1,7 +1,7 @@
 """A webhook that a kubeconfig names: reviews are POSTed to exactly the server's URL, and asked again where that may help.
 
-For authorization and authentication. What goes wrong is told in the words of client-go. Certificates, keys and authorities
-that the kubeconfig names by file are followed; the kubeconfig itself is read once.
+For authorization, authentication, audit events and image policies. What goes wrong is told in the words of client-go.
+Certificates, keys and authorities that the kubeconfig names by file are followed; the kubeconfig itself is read once.
 
 Source: https://kubernetes.io/docs/reference/access-authn-authz/webhook/
 """
@@ -9,9 +9,9 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/webhook/
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import orjson
@@ -57,6 +57,7 @@ class WebhookFailed(Exception):
         self.retry_after_s = retry_after_s
 
 
+_Answer = TypeVar("_Answer")
 Observe = Callable[[WebhookFailed | None, float], None]  # how an attempt ended, and how many seconds it took
 
 
@@ -81,15 +82,34 @@ class KubeconfigWebhook:
 
     async def post(self, review: Object, observe: Observe | None = None) -> Object:
         """The server's review. `observe` is told of each attempt. Raises `WebhookFailed` after the last."""
-        delay_s, attempt = self._backoff.first_delay_s, 1
+
+        async def ask() -> Object:
+            return _read(await self._exchange(review), review)
+
+        return await self._repeated(ask, observe)
+
+    async def deliver(self, body: Object) -> None:
+        """Send what needs no answer; whatever goes wrong, it is tried again. Raises `WebhookFailed` after the last time."""
+
+        async def send() -> None:
+            try:
+                _check(await self._exchange(body))
+            except WebhookFailed as failure:
+                failure.transient = True
+                raise
+
+        await self._repeated(send, None)
+
+    async def _repeated(self, attempt: Callable[[], Awaitable[_Answer]], observe: Observe | None) -> _Answer:
+        delay_s, attempts = self._backoff.first_delay_s, 1
         while True:
             started_s = self._clock.monotonic()
             try:
-                answer = await self._ask(review)
+                answer = await attempt()
             except WebhookFailed as failure:
                 if observe is not None:
                     observe(failure, self._clock.monotonic() - started_s)
-                if not failure.transient or attempt >= self._backoff.attempts:
+                if not failure.transient or attempts >= self._backoff.attempts:
                     raise
                 pause_s = delay_s * (1 + self._backoff.jitter * self._entropy.random())
                 await self._clock.sleep(max(pause_s, min(failure.retry_after_s, RETRY_AFTER_S_MAX)))
@@ -97,20 +117,20 @@ class KubeconfigWebhook:
                 if observe is not None:
                     observe(None, self._clock.monotonic() - started_s)
                 return answer
-            delay_s, attempt = delay_s * self._backoff.factor, attempt + 1
+            delay_s, attempts = delay_s * self._backoff.factor, attempts + 1
 
     async def close(self) -> None:
         await self._transport.close()
 
-    async def _ask(self, review: Object) -> Object:
+    async def _exchange(self, body: Object) -> Response:
         query = f"timeout={go_duration.text_of(round(self._timeout_s * 1e9))}"
         where = f'Post "{self._access.server.rstrip("/")}?{query}"'
         self._follow_files()
         # The URL's own path is the transport's prefix; a target cannot be without any.
         path = "" if urlsplit(self._access.server).path.strip("/") else "/"
-        request = Request("POST", path, query, dict(_HEADERS), orjson.dumps(review))
+        request = Request("POST", path, query, dict(_HEADERS), orjson.dumps(body))
         try:
-            response = await self._transport.send(request, timeout_s=self._timeout_s)
+            return await self._transport.send(request, timeout_s=self._timeout_s)
         except RequestTimeout as error:
             raise WebhookFailed(f"{where}: context deadline exceeded", timed_out=True) from error
         except ConnectionFailed as error:
@@ -118,7 +138,6 @@ class KubeconfigWebhook:
             raise WebhookFailed(f"{where}: {explain(error, self._transport.host)}", transient=reset) from error
         except ConfigError as error:  # a token that cannot be read any more
             raise WebhookFailed(f"{where}: {error}") from error
-        return _read(response, review)
 
     def _follow_files(self) -> None:
         """Let further connections use what the files say now; where that is unusable, what they said before."""
@@ -131,8 +150,8 @@ class KubeconfigWebhook:
             self._stamp = stamp
 
 
-def _read(response: Response, asked: Object) -> Object:
-    """The answer, if it is a review of the same kind and version. Raises `WebhookFailed`."""
+def _check(response: Response) -> bytes:
+    """The body of an answer of success. Raises `WebhookFailed`."""
     body = response.body
     assert isinstance(body, bytes)
     if len(body) > ANSWER_BYTES_MAX:
@@ -145,8 +164,13 @@ def _read(response: Response, asked: Object) -> Object:
             timed_out=response.status == 504,
             retry_after_s=float(retry_after) if retry_after.isdecimal() else 0.0,
         )
+    return body
+
+
+def _read(response: Response, asked: Object) -> Object:
+    """The answer, if it is a review of the same kind and version. Raises `WebhookFailed`."""
     try:
-        answer = codec.load_json(body)
+        answer = codec.load_json(_check(response))
     except ValueError as error:
         raise WebhookFailed(f"couldn't get version/kind; json parse error: {error}") from error
     if not isinstance(answer, dict):

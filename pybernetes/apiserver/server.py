@@ -26,7 +26,7 @@ from pybernetes.apiserver.admission.webhooks.metrics import WebhookMetrics
 from pybernetes.apiserver.aggregation.aggregator import Aggregator
 from pybernetes.apiserver.aggregation.service_resolver import ServiceResolver
 from pybernetes.apiserver.attributes import MASTERS, RequestInfo, User
-from pybernetes.apiserver.audit.record import Auditor, Record
+from pybernetes.apiserver.audit.record import Auditor, Record, target_of
 from pybernetes.apiserver.authentication import legacy_token_tracking
 from pybernetes.apiserver.authentication.impersonation import impersonate
 from pybernetes.apiserver.authorization import union as authorization
@@ -161,8 +161,8 @@ class ApiServer:
         self.lifecycle = Lifecycle(clock)
         self._ready = asyncio.Event()
         self._auditor: Auditor | None = None
-        if config.audit_policy is not None and config.audit_write is not None:
-            self._auditor = Auditor(config.audit_policy, config.audit_write, clock=clock, entropy=entropy)
+        if config.audit_policy is not None and config.audit_backends is not None:
+            self._auditor = Auditor(config.audit_policy, config.audit_backends, clock=clock, entropy=entropy)
         self._deadlines = deadlines.Deadlines(clock, config.request_timeout_s, self.metrics.tick)
         self._gate, self._door = doors.make(
             config.max_requests_inflight, config.max_mutating_requests_inflight, fair=config.enable_priority_and_fairness,
@@ -230,6 +230,8 @@ class ApiServer:
         await self._aggregator.close()
         await self._authenticator.close()
         await self._authorizer.close()
+        if self._auditor is not None:
+            await self._auditor.close()
 
     async def run(self) -> None:
         """Follow the store, make what every cluster has; until cancelled."""
@@ -325,7 +327,7 @@ class ApiServer:
                 self.metrics.end(reads)
         if record is not None:
             record.took(self._clock.monotonic() - started, running.waited_s if running is not None else 0.0)
-            record.finish(response)
+            await record.finish(response)
         if running is not None:
             habit = habits.of(request)
             if indenting.wanted(request.query, by_people=habit.indents):
@@ -364,8 +366,8 @@ class ApiServer:
                 return await self._paths.health(request)
             await self._wait_for_start()
         caller = await self._authenticator.authenticate(request)
-        if record is not None:
-            record.identify(caller)
+        if record is not None and not await record.identify(caller):
+            return authorization.undecided(target_of(request), "failed to store audit event")
         user = caller
         if habits.of(request).impersonates:
             user, constraint = await impersonate(caller, request.headers, info, self._authorizer)
@@ -398,7 +400,7 @@ class ApiServer:
             record.authorized(verdict.decision is Decision.ALLOW, verdict.reason, verdict.error)
         if verdict.decision is not Decision.ALLOW and verdict.error:
             log.warning("Authorization failed", path=request.path, err=verdict.error)
-            return authorization.undecided(f"{request.path}?{request.query}" if request.query else request.path, verdict.error)
+            return authorization.undecided(target_of(request), verdict.error)
         if verdict.decision is not Decision.ALLOW:
             raise authorization.forbidden(user, info, verdict.reason)
         elsewhere = self._aggregator.service_for(info)

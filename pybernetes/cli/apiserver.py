@@ -6,7 +6,7 @@ import re
 
 import click
 
-from pybernetes.cli import apiserver_operation
+from pybernetes.cli import apiserver_audit, apiserver_operation
 from pybernetes.cli.runtime import run_component
 
 
@@ -204,11 +204,7 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str | 
     "--max-mutating-requests-inflight", default=200, show_default=True,
     help="Writing ones. The sum of both is shared by priority; 0 and 0: no limit.",
 )  # fmt: skip
-@click.option("--audit-policy-file", default="", help="What is recorded (audit.k8s.io/v1 Policy); default: nothing.")
-@click.option("--audit-log-path", default="", help="The file it is recorded in, as JSON lines; - for standard output.")
-@click.option("--audit-log-maxage", default=0, show_default=True, help="Days to keep old audit logs; 0: for ever.")
-@click.option("--audit-log-maxbackup", default=0, show_default=True, help="How many old ones to keep; 0: all.")
-@click.option("--audit-log-maxsize", default=0, show_default=True, help="Megabytes before a new one; 0: 100.")
+@apiserver_audit.options
 @apiserver_operation.options
 @click.option("-v", "--v", "verbosity", default=0, help="Log verbosity.")
 def command(verbosity: int, **flags: object) -> None:

@@ -5,7 +5,8 @@ Left out: the objects of a list that is answered as a stream.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +14,7 @@ import orjson
 
 from pybernetes.apiserver import deadlines
 from pybernetes.apiserver.attributes import RequestInfo, User
+from pybernetes.apiserver.audit.backends import Backends
 from pybernetes.apiserver.audit.policy import (
     API_VERSION,
     LEVEL_NAMES,
@@ -34,8 +36,6 @@ from pybernetes.machinery.meta import GroupVersionKind, Object
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
-Write = Callable[[Object], None]
-
 ID_LIMIT: Final = 64  # of an Audit-ID that a client gives
 SLOW_S: Final = 0.5
 _LATENCY: Final = "apiserver.latency.k8s.io/"
@@ -43,25 +43,48 @@ _WRITES: Final = frozenset(("create", "update", "patch", "delete", "deletecollec
 
 
 class Auditor:
-    """Begins the record of each request. `write` takes finished events."""
+    """Begins the record of each request. `close` when no request is under way any more."""
 
-    def __init__(self, policy: Policy, write: Write, *, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, policy: Policy, backends: Backends, *, clock: Clock, entropy: Entropy) -> None:
         self.policy = policy
-        self.write = write
         self.clock = clock
+        self._backends = backends
         self._entropy = entropy
         self.levels: dict[str, int] = {}  # requests by the level that the policy gave them
-        self.events = 0
+        self._events = 0
+        self._rejected = 0
+        self._late: set[asyncio.Task[bool]] = set()  # events of streams that have ended
 
     def families(self) -> list[Metric]:
         """Call on the loop."""
         from pybernetes.apiserver.metrics.series import counter
 
         levels = {(level,): float(count) for level, count in self.levels.items()}
+        errors = {(plugin,): float(count) for plugin, count in self._backends.losses.counts.items()}
         return [
             counter("apiserver_audit_level", "Requests by audit level.", ("level",), levels),
-            counter("apiserver_audit_event", "Audit events.", (), {(): self.events}),
+            counter("apiserver_audit_event", "Audit events.", (), {(): self._events}),
+            counter("apiserver_audit_error", "Audit events that were lost, by who lost them.", ("plugin",), errors),
+            counter("apiserver_audit_requests_rejected", "Requests refused for want of a record.", (), {(): self._rejected}),
         ]
+
+    async def process(self, event: Object) -> bool:
+        """False if a request may not go on without its event."""
+        self._events += 1
+        return await self._backends.process([event])
+
+    def process_late(self, event: Object) -> None:
+        """For who cannot wait."""
+        task = asyncio.create_task(self.process(event), name="audit event")
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+
+    def reject(self) -> None:
+        self._rejected += 1
+
+    async def close(self) -> None:
+        await asyncio.gather(*self._late, return_exceptions=True)
+        await self._backends.close()
 
     def begin(self, request: Request, info: RequestInfo) -> Record:
         given = request.headers.get("audit-id", "")
@@ -84,11 +107,15 @@ class Record:
         self._constraint = ""
         self.annotations: dict[str, str] = {}
 
-    def identify(self, user: User) -> None:
-        """`user` is whose credentials they are."""
+    async def identify(self, user: User) -> bool:
+        """`user` is whose credentials they are. False: the request is to be refused, for it could not be recorded."""
         self._user = user
         self._verdict = self._judged(user)
-        self._log(REQUEST_RECEIVED)
+        event = self._event(REQUEST_RECEIVED)
+        if event is None or await self._auditor.process(event):
+            return True
+        self._auditor.reject()
+        return False
 
     def _judged(self, user: User) -> Verdict:
         auditor = self._auditor
@@ -115,31 +142,38 @@ class Record:
             if waited_s:
                 self.annotations[_LATENCY + "apf-queue-wait"] = go_duration.text_of(int(waited_s * 1e9))
 
-    def finish(self, response: Response) -> None:
-        """Log what was answered; where that is a stream, when it ends."""
+    async def finish(self, response: Response) -> None:
+        """Record what was answered; where that is a stream, when it ends."""
         if self._verdict is None:  # nobody: authentication failed
             self._verdict = self._judged(self._user)
         response.headers["Audit-Id"] = self._id
         if self._verdict.level is Level.NONE:
             return
-        body = response.body
-        if isinstance(body, bytes):
-            self._log(RESPONSE_COMPLETE, response)
-            return
-        if deadlines.is_long_running(self._info):
-            self._log(RESPONSE_STARTED, response)
-        response.body = Followed(body, lambda _: self._log(RESPONSE_COMPLETE, response))
+        body, auditor = response.body, self._auditor
+        now = (
+            RESPONSE_COMPLETE if isinstance(body, bytes) else RESPONSE_STARTED if deadlines.is_long_running(self._info) else ""
+        )
+        event = self._event(now, response) if now else None
+        if event is not None:
+            await auditor.process(event)
+        if not isinstance(body, bytes):
+            response.body = Followed(body, lambda _: self._ended(response))
 
-    def _log(self, stage: str, response: Response | None = None) -> None:
+    def _ended(self, response: Response) -> None:
+        event = self._event(RESPONSE_COMPLETE, response)
+        if event is not None:
+            self._auditor.process_late(event)
+
+    def _event(self, stage: str, response: Response | None = None) -> Object | None:
+        """None if the policy leaves the stage out."""
         verdict = self._verdict
         assert verdict is not None
         if verdict.level is Level.NONE or stage in verdict.omitted_stages:
-            return
+            return None
         request, info = self._request, self._info
         event: Object = {
             "kind": "Event", "apiVersion": API_VERSION, "level": LEVEL_NAMES[verdict.level], "auditID": self._id,
-            "stage": stage, "requestURI": f"{request.path}?{request.query}" if request.query else request.path,
-            "verb": info.verb, "user": self._user.info,
+            "stage": stage, "requestURI": target_of(request), "verb": info.verb, "user": self._user.info,
         }  # fmt: skip
         if self._impersonated is not None:
             event["impersonatedUser"] = self._impersonated.info
@@ -164,8 +198,12 @@ class Record:
         event["stageTimestamp"] = rfc3339_micro(self._auditor.clock.now())
         if self.annotations:
             event["annotations"] = dict(self.annotations)
-        self._auditor.events += 1
-        self._auditor.write(event)
+        return event
+
+
+def target_of(request: Request) -> str:
+    """Path and query, as the client sent them."""
+    return f"{request.path}?{request.query}" if request.query else request.path
 
 
 def _reference(info: RequestInfo) -> Object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from pybernetes.apiserver.audit.record import Auditor
 from pybernetes.machinery.clock import SystemClock
 from pybernetes.machinery.entropy import SystemEntropy
 from pybernetes.machinery.http.messages import Request
+from tests.component.apiserver.audit_events import listing
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 
@@ -22,7 +24,7 @@ def audit(server: Any) -> Any:
     def on(*rules: dict[str, Any], **common: Any) -> list[Any]:
         events: list[Any] = []
         policy = parse({"kind": "Policy", "apiVersion": "audit.k8s.io/v1", "rules": list(rules), **common})
-        server.api._auditor = Auditor(policy, events.append, clock=SystemClock(), entropy=SystemEntropy())
+        server.api._auditor = Auditor(policy, listing(events), clock=SystemClock(), entropy=SystemEntropy())
         return events
 
     return on
@@ -65,6 +67,7 @@ async def test_a_watch_is_logged_when_it_starts_and_when_it_ends(server: Any, au
     response = await server.send("GET", f"{MAPS}?watch=1")
     assert [event["stage"] for event in events] == ["RequestReceived", "ResponseStarted"]
     await response.body.aclose()
+    await asyncio.sleep(0)
     assert [event["stage"] for event in events][2:] == ["ResponseComplete"]
 
 

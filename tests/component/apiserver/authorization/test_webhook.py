@@ -14,6 +14,7 @@ from pybernetes.apiserver.authorization import Options, chain
 from pybernetes.machinery.clock import SystemClock
 from pybernetes.machinery.entropy import SystemEntropy
 from pybernetes.machinery.http.messages import Response
+from tests.component.apiserver.audit_events import listing
 
 JANE = {"impersonate-user": "jane", "impersonate-group": "cooks"}
 PODS = "/api/v1/namespaces/default/pods"
@@ -169,7 +170,7 @@ async def test_two_webhooks_are_asked_in_their_order(server, reviewer, file):
 async def test_audit_says_that_nothing_was_decided_where_the_webhook_failed(server, reviewer):
     events = []
     policy = parse({"kind": "Policy", "apiVersion": "audit.k8s.io/v1", "rules": [{"level": "Metadata"}]})
-    server.api._auditor = Auditor(policy, events.append, clock=SystemClock(), entropy=SystemEntropy())
+    server.api._auditor = Auditor(policy, listing(events), clock=SystemClock(), entropy=SystemEntropy())
     reviewer.answer = lambda review: Response(403, {}, b"")
     assert (await server.send("GET", PODS, **JANE)).status == 500
     annotations = events[-1]["annotations"]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pybernetes.apiserver.audit import policy as audit
+from tests.component.apiserver.audit_events import listing
 from tests.component.apiserver.policies.conftest import CONFIG_MAPS, GROUP, RULE, rules
 
 EVENTS: list[Any] = []
@@ -18,7 +19,7 @@ EVENTS: list[Any] = []
 def configuration(tmp_path: Any) -> dict[str, Any]:
     EVENTS.clear()
     (tmp_path / "policy.yaml").write_text("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n")
-    return {"audit_policy": audit.load(tmp_path / "policy.yaml"), "audit_write": EVENTS.append}
+    return {"audit_policy": audit.load(tmp_path / "policy.yaml"), "audit_backends": listing(EVENTS)}
 
 
 def annotations(verb: str = "create") -> dict[str, str]:

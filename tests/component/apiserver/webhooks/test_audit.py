@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pybernetes.apiserver.audit import policy
+from tests.component.apiserver.audit_events import listing
 
 EVENTS: list[Any] = []
 
@@ -15,7 +16,7 @@ EVENTS: list[Any] = []
 def configuration(tmp_path: Any) -> dict[str, Any]:
     EVENTS.clear()
     (tmp_path / "policy.yaml").write_text("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n")
-    return {"audit_policy": policy.load(tmp_path / "policy.yaml"), "audit_write": EVENTS.append}
+    return {"audit_policy": policy.load(tmp_path / "policy.yaml"), "audit_backends": listing(EVENTS)}
 
 
 async def test_annotations_of_hooks_and_about_them_are_recorded(server: Any, hooks: Any, configure: Any) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pybernetes.apiserver.attributes import RequestInfo, User
-from pybernetes.apiserver.audit.log import AuditLog
 from pybernetes.apiserver.audit.policy import Level, Policy, parse
 
 SECRETS = RequestInfo("get", "/…", True, "", "v1", "secrets", "", "kube-system", "s")
@@ -86,26 +83,3 @@ def test_stages_are_left_out_by_the_policy_and_by_its_rules() -> None:
 def test_a_policy_that_makes_no_sense_is_refused(document: Any) -> None:
     with pytest.raises(ValueError):
         parse(document)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.moment = datetime(2026, 1, 1, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        self.moment += timedelta(seconds=1)
-        return self.moment
-
-
-def test_the_log_is_rotated_kept_in_number_and_readable_by_us_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pybernetes.apiserver.audit import log
-
-    monkeypatch.setattr(log, "MEGABYTE", 100)
-    written = AuditLog(str(tmp_path / "audit.log"), Clock(), max_size_mb=1, max_backups=2)  # type: ignore[arg-type]
-    for number in range(12):
-        written.write({"number": number, "text": "x" * 20})
-    written.close()
-    files = sorted(tmp_path.iterdir())
-    assert len(files) == 3 and files[-1].name == "audit.log"
-    assert all(file.stat().st_size <= 100 and file.stat().st_mode & 0o777 == 0o600 for file in files)
-    assert b'"number":11' in files[-1].read_bytes()
