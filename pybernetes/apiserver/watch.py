@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,9 +17,9 @@ import orjson
 from msgspec.structs import replace
 
 from pybernetes.apiserver.image import Event, Image, labels_of
-from pybernetes.apiserver.registry import rendering
+from pybernetes.apiserver.registry import rendering, splicing
 from pybernetes.apiserver.registry.kinds import Kind
-from pybernetes.apiserver.requests import PROTOBUF, Format
+from pybernetes.apiserver.requests import DEFAULT_FORMAT, PROTOBUF, Format
 from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.errors import StatusError
 from pybernetes.machinery.fields import Selector as FieldSelector
@@ -204,11 +204,10 @@ class Subscription:
                 batch = initial[start : start + BATCH_LIMIT]
                 if self._selection.kind.converts_remotely:
                     batch = await self._chosen(batch)
-                now = self._clock.now()
-                lines = [self._line(ADDED, entry, None, now) for entry in batch]
-                watched.initial += len(lines)
-                watched.sent(lines)
-                yield b"".join(lines)
+                watched.initial += len(batch)
+                for chunk, sizes in self._added(batch):
+                    watched.sent(sizes)
+                    yield chunk
                 await asyncio.sleep(0)
             if mark_initial_end:
                 yield self._bookmark(revision, INITIAL_EVENTS_END)
@@ -234,6 +233,15 @@ class Subscription:
         finally:
             self.close()
 
+    def _added(self, entries: Sequence[Entry]) -> Iterator[tuple[bytes, Sequence[int]]]:
+        """What tells of them, and the sizes of the lines."""
+        if self._format == DEFAULT_FORMAT:
+            yield from splicing.events(self._selection.kind, ADDED, entries)
+            return
+        now = self._clock.now()
+        lines = [self._line(ADDED, entry, None, now) for entry in entries]
+        yield b"".join(lines), [len(line) for line in lines]
+
     async def _batch(self) -> bytes:
         """The lines of the next events."""
         pending = self._pending
@@ -245,7 +253,7 @@ class Subscription:
             converted = await self._converted([event for _, event in taken])
             now = self._clock.now()
             lines = [self._event_line(type_, event, change, now) for type_, event, change in converted]
-        self._selection.kind.watched.sent(lines)
+        self._selection.kind.watched.sent(map(len, lines))
         return b"".join(lines)
 
     async def _chosen(self, entries: Sequence[Entry]) -> Sequence[Entry]:

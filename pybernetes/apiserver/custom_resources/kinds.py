@@ -132,16 +132,13 @@ class CustomKind(Kind):
     def selected(self, entry: Entry) -> Object:
         return self.object(entry)
 
-    def served(self, entry: Entry, revision: Revision | None = None) -> bytes:
-        value, head = entry.value, self._stored_head
+    def rest(self, entry: Entry) -> memoryview | None:
+        head = self._stored_head
         if type(entry) is Localized:
             head = self._head
         elif not ((self._is_stored or self._same_schema) and self.is_current(entry)):
-            return orjson.dumps(self.object(entry, revision))
-        return b'%b"resourceVersion":"%d",%b' % (self._head, revision or entry.mod_revision, value[len(head) :])
-
-    def item(self, entry: Entry) -> bytes:
-        return self.served(entry)
+            return None
+        return memoryview(entry.value)[len(head) :]
 
     def object(self, entry: Entry, revision: Revision | None = None) -> Object:
         if type(entry) is Localized:

@@ -22,12 +22,12 @@ class WatchCounts:
         self.initial = 0  # events that watches began with
         self.sizes = Histogram(BYTES)  # of all events
 
-    def sent(self, lines: Iterable[bytes]) -> None:
-        sizes, last = self.sizes.buckets, len(BYTES)
+    def sent(self, sizes: Iterable[int]) -> None:
+        """Events of these sizes."""
+        buckets, last = self.sizes.buckets, len(BYTES)
         total = 0
-        for line in lines:
-            size = len(line)
-            sizes[min((size - 1 >> _SHIFT).bit_length(), last)] += 1
+        for size in sizes:
+            buckets[min((size - 1 >> _SHIFT).bit_length(), last)] += 1
             total += size
         self.sizes.total += total
 

@@ -50,6 +50,7 @@ class Kind:
         self.strategy = strategy
         self.subresources: Mapping[str, Subresource] = SUBRESOURCES.get(resource, {})
         self.storage: Kind = storage or self
+        self.converts = storage is not None
         self.versions: dict[str, Kind] = storage.versions if storage else {}  # those that share the stored objects
         self.versions[resource.api_version] = self
         self.prefix = f"{ROOT}{storage_path(strategy)}/"
@@ -60,15 +61,14 @@ class Kind:
         self.list_kind = f"{resource.kind}List"
         self.list_head = f'{{"kind":"{resource.kind}List","apiVersion":"{resource.api_version}","metadata":'.encode()
         self._head = f'{{"kind":"{resource.kind}","apiVersion":"{resource.api_version}","metadata":{{'.encode()
+        # What goes before the `rest` of an object, and of an item of a list, once its revision is put in.
+        self.start = self._head + b'"resourceVersion":"%d",'
+        self.item_start = self.start if self.items_carry_type else b'{"metadata":{"resourceVersion":"%d",'
 
     @property
     def has_status(self) -> bool:
         """Whether status has its own way in."""
         return self.strategy.has_status or "status" in self.subresources
-
-    @property
-    def converts(self) -> bool:
-        return self.storage is not self
 
     @cached_property
     def schema(self) -> Schema:
@@ -113,24 +113,28 @@ class Kind:
         """The object as field selectors see it."""
         return decode(entry)
 
+    def rest(self, entry: Entry) -> memoryview | None:
+        """The stored bytes from within the metadata on, not copied; None if the object is not served as it is stored."""
+        value, head = entry.value, self._head
+        if self.converts or not value.startswith(head):
+            return None
+        return memoryview(value)[len(head) :]
+
     def served(self, entry: Entry, revision: Revision | None = None) -> bytes:
         """The object as JSON in the served version, at its own revision or (deleted) at the one given."""
-        value, number = entry.value, revision or entry.mod_revision
-        if not self.converts:
-            head = self._head
-            if value.startswith(head):
-                return b'%b"resourceVersion":"%d",%b' % (head, number, value[len(head) :])
-        return orjson.dumps(self.object(entry, revision))
+        rest = self.rest(entry)
+        if rest is None:
+            return orjson.dumps(self.object(entry, revision))
+        return b"".join((self.start % (revision or entry.mod_revision), rest))
 
     def item(self, entry: Entry) -> bytes:
         """The object as an item of a list: built-in lists give no kind and apiVersion per item."""
-        value = entry.value
-        if not self.converts:
-            head = self._head
-            if value.startswith(head):
-                return b'{"metadata":{"resourceVersion":"%d",%b' % (entry.mod_revision, value[len(head) :])
+        rest = self.rest(entry)
+        if rest is not None:
+            return b"".join((self.item_start % entry.mod_revision, rest))
         obj = self.object(entry)
-        del obj["kind"], obj["apiVersion"]
+        if not self.items_carry_type:
+            del obj["kind"], obj["apiVersion"]
         return orjson.dumps(obj)
 
     def object(self, entry: Entry, revision: Revision | None = None) -> Object:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import orjson
@@ -16,7 +16,7 @@ import orjson
 from pybernetes.apiserver.calls import Call
 from pybernetes.apiserver.encryption.entries import check_readable
 from pybernetes.apiserver.image import Image
-from pybernetes.apiserver.registry import rendering
+from pybernetes.apiserver.registry import rendering, splicing
 from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.apiserver.requests import JSON, PROTOBUF, STREAM_OF_PROTOBUF, YAML, flag, integer
 from pybernetes.apiserver.watch import Selection, Subscription, error_line
@@ -27,6 +27,7 @@ from pybernetes.machinery.meta import Object
 from pybernetes.store.interface import Compacted, Entry, FutureRevision, Revision
 
 CHUNK_ITEMS = 200  # items encoded between two turns of the loop
+CHUNKS_A_TURN = 2  # and chunks of stored bytes
 SELECTED_ITEMS = 1000  # and looked at by selectors
 TOO_NEW_WAIT_S = 3.0  # how long a read waits for a revision that is to come
 WATCH_TIMEOUT_MOST_S = 10 * 365 * 86400  # more is no time for a timer
@@ -114,20 +115,19 @@ async def list_(call: Call, kind: Kind, image: Image) -> Response:
     if format_ is not call.PLAIN:
         return await _list_in_shape(call, kind, found)
     head = kind.list_head + orjson.dumps(found.metadata) + b',"items":['
+    chunks = splicing.items(kind, head, found.entries)
     if len(found.entries) <= CHUNK_ITEMS:
-        return rendering.respond(200, head + b",".join([kind.item(entry) for entry in found.entries]) + b"]}\n", call.warnings)
+        return rendering.respond(200, b"".join(chunks), call.warnings)
     response = rendering.respond(200, b"", call.warnings)
-    response.body = _stream_items(kind, head, found.entries)
+    response.body = _in_turns(chunks)
     return response
 
 
-async def _stream_items(kind: Kind, head: bytes, entries: Sequence[Entry]) -> AsyncGenerator[bytes, None]:
-    separator = head
-    for start in range(0, len(entries), CHUNK_ITEMS):
-        yield separator + b",".join([kind.item(entry) for entry in entries[start : start + CHUNK_ITEMS]])
-        separator = b","
-        await asyncio.sleep(0)
-    yield b"]}\n"
+async def _in_turns(chunks: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
+    for number, chunk in enumerate(chunks):
+        if number % CHUNKS_A_TURN == CHUNKS_A_TURN - 1:
+            await asyncio.sleep(0)
+        yield chunk
 
 
 async def _list_in_protobuf(call: Call, kind: Kind, found: _Found) -> Response:

@@ -178,6 +178,17 @@ def head(length: int, type_: int, flags: int, stream_id: int) -> bytes:
     return _HEAD.pack(length >> 8, length & 0xFF, type_, flags, stream_id)
 
 
+def data(content: memoryview, size_max: int, flags: int, stream_id: int) -> bytes:
+    """Content in DATA frames of at most `size_max` bytes; the last has `flags`."""
+    pieces: list[bytes | memoryview] = []
+    last = max(0, len(content) - 1) // size_max * size_max
+    full = head(size_max, DATA, 0, stream_id)
+    for start in range(0, last, size_max):
+        pieces += (full, content[start : start + size_max])
+    pieces += (head(len(content) - last, DATA, flags, stream_id), content[last:])
+    return b"".join(pieces)
+
+
 def settings(*pairs: tuple[int, int]) -> bytes:
     return frame(SETTINGS, 0, 0, b"".join(_SETTING.pack(name, value) for name, value in pairs))
 

@@ -34,6 +34,7 @@ from pybernetes.machinery.log import logger
 log = logger("http")
 
 LINGER_S = 0.5  # between a refusal and the end of the connection
+PIECE_BYTES = 120 * 1024  # of a body that are handed to the socket at once
 PIPELINE_LIMIT = 16  # requests parsed ahead of the one being served
 UPGRADED_BUFFER_BYTES = 256 * 1024
 
@@ -441,7 +442,12 @@ class Http1Connection(asyncio.Protocol):
                 body = response.body
                 if isinstance(body, bytes):
                     head = self._head(response, len(body), "" if keep else "close")
-                    self._transport.write(head if request.method == "HEAD" else head + body)
+                    if request.method == "HEAD":
+                        self._transport.write(head)
+                    elif len(body) <= PIECE_BYTES:
+                        self._transport.write(head + body)
+                    else:
+                        await self._send(head, body)
                     if self._can_write is not None:
                         await self._can_write
                 else:
@@ -460,6 +466,16 @@ class Http1Connection(asyncio.Protocol):
             if not self._transport.is_closing():
                 self._transport.close()
 
+    async def _send(self, head: bytes, body: bytes) -> None:
+        """A large body, piece by piece: encrypted at once it would take its size thrice, and everybody else's turn."""
+        self._transport.write(head)
+        whole = memoryview(body)
+        for start in range(0, len(body), PIECE_BYTES):
+            self._transport.write(whole[start : start + PIECE_BYTES])
+            await (self._can_write or asyncio.sleep(0))
+            if self._closing:
+                return
+
     async def _stream(self, request: Request, response: Response, body: AsyncIterator[bytes], keep: bool) -> bool:
         """Send the chunks; True if the body was sent to its end, so that another request may follow."""
         chunked = "content-length" not in {name.lower() for name in response.headers}
@@ -472,7 +488,7 @@ class Http1Connection(asyncio.Protocol):
                 async for chunk in body:
                     if not chunk:
                         continue
-                    write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
+                    write(b"".join((b"%x\r\n" % len(chunk), chunk, b"\r\n")) if chunked else chunk)
                     if self._can_write is not None:
                         await self._can_write
                     if self._closing:

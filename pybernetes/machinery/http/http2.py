@@ -43,7 +43,7 @@ log = logger("http")
 
 LARGE_BODIES_MAX: Final = 4  # bodies over 64 KiB received at once
 BLOCK_FRAMES_MAX: Final = 64  # HEADERS and CONTINUATIONs of one header block
-TURN_BYTES: Final = 64 * 1024  # what a stream sends before the others have their turn
+TURN_BYTES: Final = 128 * 1024  # what a stream sends before the others have their turn
 OUT_BYTES: Final = 64 * 1024  # collected before they are handed to the socket within one turn of the loop
 RESET_REMEMBERED: Final = 256  # streams that we have reset and about which frames may still be on their way
 REFUSAL_PAUSE_S: Final = 0.2  # between an early answer and the reset of its stream
@@ -206,7 +206,7 @@ class Http2Connection(asyncio.Protocol):
                         raise ConnectionFailure(Code.FLOW_CONTROL_ERROR, "window too large")
                 self._wake_senders()
             elif name == frames.SETTINGS_MAX_FRAME_SIZE:
-                self._frame_size = min(value, TURN_BYTES)
+                self._frame_size = min(value, OUT_BYTES)
         self._write(frames.frame(frames.SETTINGS, ACK, 0))
 
     def _on_window_update(self, frame: Frame) -> None:
@@ -449,26 +449,22 @@ class Http2Connection(asyncio.Protocol):
 
     async def _send(self, stream: Stream, data: bytes, flags: int) -> None:
         """DATA frames as the windows and the socket allow. Raises ConnectionResetError once nobody wants them."""
-        position, end = 0, len(data)
-        turn = TURN_BYTES
+        content = memoryview(data)
         while True:
             if self._gone(stream):
                 raise ConnectionResetError("stream is closed")
-            size = min(end - position, self._frame_size, self._window, stream.window)
+            size = min(len(content), TURN_BYTES, self._window, stream.window)
             if size <= 0 or self._full:
                 await self._may_send(stream)
                 continue
             stream.window -= size
             self._window -= size
-            last = position + size == end
-            self._write(frames.head(size, frames.DATA, flags if last else 0, stream.id))
-            self._write(data[position : position + size] if size < end else data)
+            last = size == len(content)
+            self._write(frames.data(content[:size], self._frame_size, flags if last else 0, stream.id))
             if last:
                 return
-            position += size
-            turn -= size
-            if turn <= 0:
-                turn = TURN_BYTES
+            content = content[size:]
+            if size == TURN_BYTES:  # else the window is used up
                 await asyncio.sleep(0)
 
     async def _may_send(self, stream: Stream) -> None:

@@ -129,6 +129,38 @@ async def test_the_producer_waits_for_a_reader_that_does_not_read() -> None:
         writer.transport.abort()
 
 
+async def test_a_large_body_comes_whole_and_does_not_keep_others_waiting() -> None:
+    body = bytes(range(256)) * 128 * 1024
+
+    async def handler(request: Request) -> Response:
+        return Response(200, {}, body if request.path == "/large" else b"small")
+
+    async with serving(handler) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
+        writer.write(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\nGET /small HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        await asyncio.sleep(0.05)  # it has filled the socket, and waits for us
+        assert (await exchange(server, b"GET /small HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).endswith(b"small")
+        answer = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+    _, _, rest = answer.partition(b"\r\n\r\n")
+    assert rest[: len(body)] == body
+    assert rest[len(body) :].startswith(b"HTTP/1.1 200") and rest.endswith(b"small")
+
+
+async def test_a_client_that_goes_while_a_large_body_is_sent_leaves_nothing_behind() -> None:
+    async def handler(_: Request) -> Response:
+        return Response(200, {}, bytes(32 * 1024 * 1024))
+
+    async with serving(handler) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await reader.read(1000)
+        writer.transport.abort()
+        async with asyncio.timeout(5):
+            while any(task.get_name() != "http-sweeper" for task in asyncio.all_tasks() - {asyncio.current_task()}):
+                await asyncio.sleep(0.01)
+
+
 async def test_a_head_request_gets_the_head_alone() -> None:
     async with serving(echo) as server:
         answer = await exchange(server, b"HEAD /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")

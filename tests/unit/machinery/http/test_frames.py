@@ -139,3 +139,14 @@ def test_what_we_write_any_decoder_reads(status: int, fields: list[tuple[str, st
     found = [(bytes(name).decode(), bytes(value).decode("latin-1")) for name, value in Decoder().decode(block, raw=True)]
     wanted = [(name.lower(), value) for name, value in fields]
     assert found == [(":status", str(status)), *wanted, ("content-length", "12345")]
+
+
+@given(st.binary(max_size=5000), st.integers(1, 1000), st.sampled_from((0, frames.END_STREAM)))
+def test_content_goes_out_in_frames_that_are_no_larger_than_the_peer_takes(content: bytes, size_max: int, flags: int) -> None:
+    received = frames.Frames()
+    received.feed(frames.PREFACE)
+    found = received.feed(frames.data(memoryview(content), size_max, flags, 5))
+    assert b"".join(frame.payload for frame in found) == content
+    assert all(0 < len(frame.payload) <= size_max or not content for frame in found)
+    assert {(frame.type, frame.stream_id) for frame in found} == {(frames.DATA, 5)}
+    assert [frame.flags for frame in found] == [0] * (len(found) - 1) + [flags]
