@@ -170,8 +170,11 @@ def main() -> None:
             path = f"/api/v1/{arguments.kind}"
             timed(running, "a page of 500", f"{path}?limit=500")
             if arguments.kind == "pods":
-                timed(running, "the pods of a node", f"{path}?fieldSelector=spec.nodeName%3Dnode-7")
-                timed(running, "the same from the cache", f"{path}?fieldSelector=spec.nodeName%3Dnode-7&resourceVersion=0")
+                timed(
+                    running, "the pods of a node, while they are being indexed", f"{path}?fieldSelector=spec.nodeName%3Dnode-7"
+                )
+                timed(running, "the pods of a node", f"{path}?fieldSelector=spec.nodeName%3Dnode-8")
+                timed(running, "the same from the cache", f"{path}?fieldSelector=spec.nodeName%3Dnode-8&resourceVersion=0")
             timed(running, "all", path)
             timed(running, "all again", path)
             timed(running, "all that have a label", f"{path}?labelSelector=app%3Dnone")
