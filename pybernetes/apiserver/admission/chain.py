@@ -20,6 +20,7 @@ from pybernetes.apiserver.admission.namespace_lifecycle import NamespaceLifecycl
 from pybernetes.apiserver.admission.node_restriction import NodeRestriction
 from pybernetes.apiserver.admission.parts import Parts
 from pybernetes.apiserver.admission.persistent_volume_claim_resize import PersistentVolumeClaimResize
+from pybernetes.apiserver.admission.pod_resize_validator import PodResizeValidator
 from pybernetes.apiserver.admission.pod_security import PodSecurity
 from pybernetes.apiserver.admission.pod_topology_labels import PodTopologyLabels
 from pybernetes.apiserver.admission.policies.plugins import MutatingAdmissionPolicy, Policies, ValidatingAdmissionPolicy
@@ -72,6 +73,7 @@ PLUGINS: Mapping[str, Callable[[Parts], AdmissionPlugin | None]] = {
     "DefaultIngressClass": lambda parts: DefaultIngressClass(parts.reader),
     "DenyServiceExternalIPs": optional.deny_service_external_ips,
     "PodTopologyLabels": lambda parts: PodTopologyLabels(parts.reader),
+    "PodResizeValidator": lambda parts: PodResizeValidator(parts.reader),
     "MutatingAdmissionPolicy": lambda parts: (
         MutatingAdmissionPolicy(parts.policies, parts.reader, parts.authorizer, parts.clock) if parts.policies else None
     ),
@@ -89,9 +91,9 @@ OFF_BY_DEFAULT = frozenset((
     "OwnerReferencesPermissionEnforcement", "PodNodeSelector", "PodTolerationRestriction",
 ))  # fmt: skip
 # On by default upstream, but without effect unless a feature is on that is off by default (an API that is not served, say).
-IDLE = frozenset(("ClusterTrustBundleAttest", "JobValidation", "PodGroupProtection", "PodGroupWorkloadExists"))
+IDLE = frozenset(("ClusterTrustBundleAttest", "JobValidation", "PodGroupWorkloadExists"))
 # Not there yet: a server that is told to do without them does.
-ABSENT = frozenset(("NodeDeclaredFeatureValidator", "PodResizeValidator"))
+ABSENT = frozenset(("NodeDeclaredFeatureValidator",))
 
 
 _Phase = Callable[[AdmissionRequest], Awaitable[None]]

@@ -251,6 +251,6 @@ def test_plugins_may_be_left_out_but_not_invented(cluster, clock, entropy):
     assert names()[:3] == ["NamespaceLifecycle", "LimitRanger", "ServiceAccount"]
     assert names()[-1] == "ResourceQuota"
     assert "ServiceAccount" not in names(disable=["ServiceAccount", "ClusterTrustBundleAttest"])
-    for wrong in ({"enable": ["Nope"]}, {"enable": ["PodResizeValidator"]}, {"disable": ["Nope"]}):
+    for wrong in ({"enable": ["Nope"]}, {"enable": ["NodeDeclaredFeatureValidator"]}, {"disable": ["Nope"]}):
         with pytest.raises(ValueError, match="is unknown"):
             names(**wrong)

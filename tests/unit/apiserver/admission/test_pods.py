@@ -160,3 +160,45 @@ async def test_a_bound_pod_learns_its_nodes_zone(write, cluster):
     binding = {"metadata": {"name": "p", "namespace": "ns"}, "target": {"kind": "Node", "name": "a"}}
     bound = (await write(PODS, binding, subresource="binding")).object
     assert bound["metadata"]["labels"] == {"topology.kubernetes.io/zone": "z", "topology.kubernetes.io/region": "r"}
+
+
+# PodResizeValidator
+
+
+def resized(pod, cpu, memory="1Gi"):
+    return pod({"resources": {"requests": {"cpu": cpu, "memory": memory}}}, nodeName="n")
+
+
+@pytest.fixture
+def node(cluster):
+    def put(**labels):
+        shown = {f"kubernetes.io/{key}": value for key, value in labels.items()}
+        status = {"allocatable": {"cpu": "1500m", "memory": "2Gi"}}
+        cluster.put(NODES, {"metadata": {"name": "n", "labels": shown}, "status": status})
+
+    return put
+
+
+async def test_a_pod_grows_to_what_its_node_has_and_no_further(write, pod, node):
+    with pytest.raises(errors.Forbidden, match='pods "p" is forbidden: node "n" not found'):
+        await write(PODS, resized(pod, "1"), resized(pod, "2"), subresource="resize")
+    node(os="linux")
+    await write(PODS, resized(pod, "1500m", "2Gi"), resized(pod, "1"), subresource="resize")
+    with pytest.raises(errors.Forbidden) as refused:
+        await write(PODS, resized(pod, "1501m", "3Gi"), resized(pod, "1"), subresource="resize")
+    assert refused.value.message == (
+        'pods "p" is forbidden: Node didn\'t have enough allocatable resources: cpu, requested: 1501, allocatable: 1500; '
+        "memory, requested: 3221225472, allocatable: 2147483648"
+    )
+    assert [cause["reason"] for cause in refused.value.details["causes"]] == ["NodeCapacity"]
+    # What is so already may stay so, and other writes are none of its business.
+    await write(PODS, resized(pod, "9"), resized(pod, "9"), subresource="resize")
+    await write(PODS, resized(pod, "9"), resized(pod, "1"), subresource="status")
+
+
+async def test_pods_are_resized_on_linux_only(write, pod, node):
+    node(os="windows")
+    with pytest.raises(errors.Forbidden) as refused:
+        await write(PODS, resized(pod, "1"), resized(pod, "500m"), subresource="resize")
+    assert refused.value.message.endswith('pod resize is only supported on linux nodes, node "n" is "windows"')
+    assert [cause["reason"] for cause in refused.value.details["causes"]] == ["UnsupportedPlatform"]
