@@ -161,9 +161,9 @@ class Table:
 
     def _values(self, change: Change) -> dict[str, tuple[_Values, _Values]]:
         """Of each indexed field, what it was and what it is: one value, or none where there is no entry."""
-        old, new = (() if entry is None else (entry,) for entry in (change.previous, change.entry))
+        old, new = change.previous, change.entry
         return {
-            field: (tuple(_field_of(entry, read) for entry in old), tuple(_field_of(entry, read) for entry in new))
+            field: (() if old is None else (_field_of(old, read),), () if new is None else (_field_of(new, read),))
             for field, read in self._readers.items()
         }
 

@@ -64,7 +64,8 @@ class PodSecurity(AdmissionPlugin):
 
     def _policy(self, namespace: str) -> Policy:
         found = self._reader.get(NAMESPACES, "", namespace)
-        return policy_of(labels_of(found) if found is not None else {}, self._configuration.defaults)
+        labels = labels_of(found) if found is not None else {}
+        return _chosen(tuple((name, labels[name]) for name in LABELS if name in labels), self._configuration.defaults)
 
     def _is_exempt(self, request: AdmissionRequest) -> bool:
         """By namespace or user; the audit log is told by which."""
@@ -162,6 +163,11 @@ def policy_of(labels: Mapping[str, str], defaults: Policy) -> Policy:
     """
     enforce, audit = _level(labels, "enforce", defaults.enforce), _level(labels, "audit", defaults.audit)
     return Policy(enforce, audit, _warn_level(labels, enforce, defaults.warn))
+
+
+@lru_cache(1024)
+def _chosen(labels: tuple[tuple[str, str], ...], defaults: Policy) -> Policy:
+    return policy_of(dict(labels), defaults)
 
 
 def _level(labels: Mapping[str, str], mode: str, default: Level) -> Level:

@@ -23,7 +23,9 @@ class PodTopologyLabels(AdmissionPlugin):
         if request.operation is not Operation.CREATE or request.resource.group or obj is None:
             return
         node_name = _node_named(request, obj)
-        node = self._reader.get(NODES, "", node_name) if node_name else None
+        if not node_name:
+            return
+        node = self._reader.get(NODES, "", node_name)
         copied = {key: value for key, value in labels_of(node or {"metadata": {}}).items() if key in COPIED}
         if copied:
             metadata = obj.setdefault("metadata", {})  # a Binding may come without

@@ -34,13 +34,14 @@ BEFORE_FIRST_APPLY: Final = "before-first-apply"
 ANCIENT: Final = "ancient-changes"
 UPDATE_MANAGERS_MAX: Final = 10
 KUBECTL: Final = "kubectl"
-SPECS_MAX: Final = 128  # remembered …
-SPEC_BYTES_MAX: Final = 8 * 1024  # … and none that is larger
+KNOWN_MAX: Final = 128  # creations remembered …
+KNOWN_BYTES_MAX: Final = 8 * 1024  # … and none that is larger
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
 Entries = list[Object]
-# By a type and a spec of it: the fields that it sets. Never altered.
-_KNOWN_SPECS: Final[dict[tuple[Shape, bytes], FieldSet]] = {}
+# By a type and an object of it, without what is the server's: the fields that it sets, never altered. Objects of one template
+# differ in nothing else.
+_KNOWN: Final[dict[tuple[Shape, bytes], FieldSet]] = {}
 
 # Belongs to the server.
 _SERVER_METADATA: Final = frozenset((
@@ -127,33 +128,25 @@ def _set_by_creation(types: Types, shape: Shape, new: Object, writer: Writer) ->
     given = {name: value for name, value in new.items() if name != "kind" and name != "apiVersion"}
     if metadata := new.get("metadata"):
         given["metadata"] = {name: value for name, value in metadata.items() if name not in _SERVER_METADATA}
-    zero = types.zero(writer.api_version)
-    changed: FieldSet = {}
-    for name in sorted(given):
-        before = {name: zero[name]} if name in zero else {}
-        changed |= (_set_in_spec if name == "spec" else _set_from)(shape, before, given[name], name)
-    if not changed:
-        return EMPTY
+    raw = codec.dumps(given)
+    key = (shape, raw)
+    changed = _KNOWN.get(key)
+    if changed is None:
+        changed = _set_from_nothing(shape, types.zero(writer.api_version), given)
+        if len(raw) <= KNOWN_BYTES_MAX:
+            if len(_KNOWN) >= KNOWN_MAX:
+                _KNOWN.clear()
+            _KNOWN[key] = changed
     if writer.resets:
         changed = fieldsets.recursive_difference(changed, writer.resets)
+    return changed
+
+
+def _set_from_nothing(shape: Shape, zero: Object, given: Object) -> FieldSet:
+    changed, _ = typed.compare(shape, zero, given)
+    if not changed:
+        return EMPTY
     return changed if "metadata" in zero else fieldsets.difference(changed, _OWNERLESS)
-
-
-def _set_from(shape: Shape, before: Object, value: Any, name: str) -> FieldSet:
-    return typed.compare(shape, before, {name: value})[0] or EMPTY
-
-
-def _set_in_spec(shape: Shape, before: Object, spec: Any, name: str) -> FieldSet:
-    """As `_set_from`, remembered: objects of one template have the same."""
-    key = (shape, codec.dumps(spec))
-    found = _KNOWN_SPECS.get(key)
-    if found is None:
-        found = _set_from(shape, before, spec, name)
-        if len(key[1]) <= SPEC_BYTES_MAX:
-            if len(_KNOWN_SPECS) >= SPECS_MAX:
-                _KNOWN_SPECS.clear()
-            _KNOWN_SPECS[key] = found
-    return found
 
 
 def updated(types: Types, live: Object, new: Object, given: Sequence[Object], writer: Writer) -> Entries:
