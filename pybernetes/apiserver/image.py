@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
@@ -26,6 +26,7 @@ from pybernetes.machinery.errors import StatusError
 from pybernetes.machinery.log import logger
 from pybernetes.machinery.meta import Object
 from pybernetes.store.interface import Change, Compacted, Entry, Revision, Store, Unavailable
+from pybernetes.store.memory.ordered import SortedKeys
 
 log = logger("apiserver")
 
@@ -105,7 +106,7 @@ class Table:
         self._readers: Mapping[str, FieldReader] = {}
         self._by_field: dict[str, dict[str | None, set[str]]] = {}  # field -> value (None: it cannot be read) -> keys
         self._unindexed: list[str] = []  # keys that were loaded and are to be indexed as they will be then
-        self._keys: list[str] = []
+        self._keys = SortedKeys()
         self._decoded: dict[str, tuple[Revision, Object]] = {}
 
     def __len__(self) -> int:
@@ -113,22 +114,17 @@ class Table:
 
     def average_size(self) -> int:
         """Bytes of a value, by a few that are evenly spread; 0 where none can be read."""
-        keys = self._keys
         sizes = []
-        for key in keys[:: max(1, len(keys) // SIZE_SAMPLES)]:
+        for key in self._keys.sample(SIZE_SAMPLES):
             with contextlib.suppress(StatusError):  # what cannot be decrypted has a size that nobody knows
                 sizes.append(len(self.entries[key].value))
         return sum(sizes) // len(sizes) if sizes else 0
 
     # Reading
 
-    def slice(self, prefix: str, after: str = "") -> Sequence[str]:
-        """The keys that start with `prefix` and sort after `after`."""
-        keys = self._keys
-        start = bisect_right(keys, after) if after > prefix else bisect_left(keys, prefix)
-        if prefix == self.prefix and start == 0:
-            return keys
-        return keys[start : bisect_left(keys, _end_of(prefix))]
+    def slice(self, prefix: str) -> Sequence[str]:
+        """The keys that start with `prefix`, in order."""
+        return self._keys.listed(prefix, None if prefix == self.prefix else _end_of(prefix))
 
     def index(self, readers: Mapping[str, FieldReader]) -> None:
         """Index these fields from now on."""
@@ -157,7 +153,7 @@ class Table:
 
     def _forget_index(self) -> None:
         self._by_field = {field: {} for field in self._readers}
-        self._unindexed = list(self._keys) if self._readers else []
+        self._unindexed = list(self.entries) if self._readers else []
 
     def _values(self, change: Change) -> dict[str, tuple[_Values, _Values]]:
         """Of each indexed field, what it was and what it is: one value, or none where there is no entry."""
@@ -199,7 +195,7 @@ class Table:
         Its index is made by `index_some`, or by the first who asks for it.
         """
         self.entries = {entry.key: entry for entry in entries}
-        self._keys = sorted(self.entries)
+        self._keys = SortedKeys(self.entries)
         self._forget_index()
         self._decoded.clear()
         self.window.clear()
@@ -211,11 +207,11 @@ class Table:
         key = change.key
         if change.entry is None:
             if self.entries.pop(key, None) is not None:
-                del self._keys[bisect_left(self._keys, key)]
+                self._keys.remove(key)
             self._decoded.pop(key, None)
         else:
             if key not in self.entries:
-                insort(self._keys, key)
+                self._keys.add(key)
             self.entries[key] = change.entry
         values = self._values(change) if self._readers else {}
         self._reindex(key, values)

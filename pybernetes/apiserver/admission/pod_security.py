@@ -7,6 +7,7 @@ Source: https://kubernetes.io/docs/concepts/security/pod-security-admission/, KE
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from pybernetes.apiserver.admission.interface import AdmissionPlugin, AdmissionRequest, Operation
 from pybernetes.apiserver.admission.pod_security_checks import LEVELS, violations
@@ -27,6 +28,7 @@ from pybernetes.machinery.meta import Object, labels_of, name_of
 from pybernetes.machinery.resources import NAMESPACES, PODS
 
 PREFIX = "pod-security.kubernetes.io/"
+LABELS = tuple(PREFIX + name for mode in MODES for name in (mode, f"{mode}-version"))
 PODS_LOOKED_AT_MAX = 3000  # when a namespace's level rises
 # plural -> the path to the pod template
 TEMPLATES: Mapping[str, tuple[str, ...]] = {

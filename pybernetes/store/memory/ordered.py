@@ -47,6 +47,21 @@ class SortedKeys:
         for at, low, high in self._pieces(start, stop):
             yield from self._chunks[at][low:high]
 
+    def listed(self, start: str, stop: str | None) -> list[str]:
+        """What `between` would give, at once."""
+        found: list[str] = []
+        for at, low, high in self._pieces(start, stop):
+            found += self._chunks[at][low:high]
+        return found
+
+    def sample(self, most: int) -> list[str]:
+        """Some keys, about evenly spread; none only where there are none."""
+        chunks = self._chunks
+        if len(chunks) <= most:
+            share = max(1, most // len(chunks))
+            return [key for chunk in chunks for key in chunk[:: max(1, len(chunk) // share)]]
+        return [chunk[len(chunk) // 2] for chunk in chunks[:: len(chunks) // most]]
+
     def count(self, start: str, stop: str | None) -> int:
         """How many keys `between` would give."""
         return sum(high - low for _, low, high in self._pieces(start, stop))

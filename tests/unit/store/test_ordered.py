@@ -32,7 +32,11 @@ def test_sorted_keys_agree_with_a_sorted_set(
                 model.add(key)
         expected = sorted(key for key in model if start <= key and (stop is None or key < stop))
         assert list(keys.between(start, stop)) == expected
+        assert keys.listed(start, stop) == expected
         assert keys.count(start, stop) == len(expected)
+        sample = keys.sample(8)
+        assert set(sample) <= model
+        assert bool(sample) == bool(model)
         assert list(keys.between("", None)) == sorted(model)
     finally:
         ordered.CHUNK = usual

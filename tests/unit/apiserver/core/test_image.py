@@ -29,14 +29,13 @@ def test_a_table_is_the_sorted_sum_of_its_changes(history: list[tuple[str, bool]
     assert [event.change.revision for event in table.since(0) or ()] == list(range(1, len(history) + 1))
 
 
-@given(st.sets(names, max_size=30), names)
-def test_a_slice_is_what_starts_so_and_comes_later(keys: set[str], after: str) -> None:
+@given(st.sets(names, max_size=30))
+def test_a_slice_is_what_starts_so(keys: set[str]) -> None:
     table = Table("/registry/pods/")
     table.load([entry(key, 1) for key in keys], Revision(1))
     prefix = "/registry/pods/a"
     assert list(table.slice(prefix)) == sorted(key for key in keys if key.startswith(prefix))
-    wanted = sorted(key for key in keys if key.startswith("/registry/pods/") and key > after)
-    assert list(table.slice("/registry/pods/", after)) == wanted
+    assert list(table.slice("/registry/pods/")) == sorted(keys)
 
 
 @given(st.lists(st.tuples(names, st.sampled_from("xyz") | st.none()), max_size=40), st.integers(0, 40), st.integers(0, 5))
