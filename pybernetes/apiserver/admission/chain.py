@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from pybernetes.apiserver.admission import optional, pod_security_configuration
+from pybernetes.apiserver.admission import optional, pod_security_configuration, quota_limits
 from pybernetes.apiserver.admission.certificates import (
     CertificateApproval,
     CertificateSigning,
@@ -82,7 +82,9 @@ PLUGINS: Mapping[str, Callable[[Parts], AdmissionPlugin | None]] = {
         ValidatingAdmissionPolicy(parts.policies, parts.reader, parts.authorizer, parts.clock) if parts.policies else None
     ),
     "ValidatingAdmissionWebhook": lambda parts: _calling(ValidatingAdmissionWebhook, parts),
-    "ResourceQuota": lambda parts: ResourceQuota(parts.reader, parts.writer),
+    "ResourceQuota": lambda parts: ResourceQuota(
+        parts.reader, parts.writer, quota_limits.parse(parts.documents.get("ResourceQuota"))
+    ),
     "AlwaysDeny": optional.always_deny,
 }
 OFF_BY_DEFAULT = frozenset((

@@ -103,19 +103,23 @@ def _said(holder: Object) -> Iterator[str]:
 
 
 def matches_scopes(resource: Resource, obj: Object, spec: Object) -> bool:
-    """Is the object within all of the quota's scopes? Scopes speak of pods (and, of classes, of claims)."""
-    requirements = [{"scopeName": name, "operator": "Exists"} for name in spec.get("scopes") or ()]
+    """Is the object within all of the quota's scopes?"""
+    return all(in_scope(resource, obj, requirement) for requirement in requirements_of(spec))
+
+
+def requirements_of(spec: Object) -> list[Object]:
+    """A quota's scopes, however they are written."""
+    requirements: list[Object] = [{"scopeName": name, "operator": "Exists"} for name in spec.get("scopes") or ()]
     requirements += (spec.get("scopeSelector") or {}).get("matchExpressions") or ()
-    if not requirements:
-        return True
+    return requirements
+
+
+def in_scope(resource: Resource, obj: Object, requirement: Object) -> bool:
+    """Scopes speak of pods (and, of classes, of claims)."""
     if resource == PODS:
-        return all(_pod_in_scope(obj, requirement) for requirement in requirements)
-    if resource == PERSISTENT_VOLUME_CLAIMS:
-        return all(
-            requirement["scopeName"] == "VolumeAttributesClass"
-            and _selected(obj["spec"].get("volumeAttributesClassName") or "", requirement)
-            for requirement in requirements
-        )
+        return _pod_in_scope(obj, requirement)
+    if resource == PERSISTENT_VOLUME_CLAIMS and requirement["scopeName"] == "VolumeAttributesClass":
+        return _selected(obj["spec"].get("volumeAttributesClassName") or "", requirement)
     return False
 
 

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from pybernetes.apiserver.admission import quota_limits
 from pybernetes.apiserver.admission.interface import AdmissionPlugin, AdmissionRequest, Operation
+from pybernetes.apiserver.admission.quota_limits import LimitedResource
 from pybernetes.apiserver.admission.quota_usage import Amounts, matches_scopes, missing_requirements, usage
 from pybernetes.apiserver.admission.refusals import refusal
 from pybernetes.apiserver.registry.strategy import Reader, Writer
@@ -28,14 +30,19 @@ CONFLICTS_MAX = 10
 class ResourceQuota(AdmissionPlugin):
     name = "ResourceQuota"
 
-    def __init__(self, reader: Reader, writer: Writer) -> None:
+    def __init__(self, reader: Reader, writer: Writer, limited: Sequence[LimitedResource] = ()) -> None:
+        """`limited`: what takes a quota."""
         self._reader = reader
         self._writer = writer
+        self._limited = tuple(limited)
 
     async def validate(self, request: AdmissionRequest) -> None:
         if not _counts(request):
             return
-        for quota in self._reader.list(RESOURCE_QUOTAS, request.namespace):
+        quotas = self._reader.list(RESOURCE_QUOTAS, request.namespace)
+        if self._limited:
+            quota_limits.check(request, quotas, self._limited)
+        for quota in quotas:
             await self._charge(request, quota)
 
     async def _charge(self, request: AdmissionRequest, quota: Object) -> None:

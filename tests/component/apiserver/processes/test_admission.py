@@ -117,6 +117,19 @@ async def test_plugins_that_a_file_configures(start, reviewer, tmp_path: Path):
     assert b"limit reached on type Namespace for key default" in answers[2][1]
 
 
+async def test_a_priority_that_takes_a_quota(start, tmp_path: Path):
+    (tmp_path / "admission.yaml").write_text(
+        HEAD + "- name: ResourceQuota\n  configuration:\n    apiVersion: apiserver.config.k8s.io/v1\n"
+        "    kind: ResourceQuotaConfiguration\n    limitedResources:\n    - resource: pods\n"
+        "      matchScopes: [{scopeName: PriorityClass, operator: In, values: [system-node-critical]}]\n"
+    )
+    server = await start(f"--admission-control-config-file={tmp_path / 'admission.yaml'}")
+    await account(server)
+    refused = await server.ask("POST", f"{DEFAULT}/pods", pod(priorityClassName="system-node-critical"))
+    assert refused["message"] == "insufficient quota to match these scopes: [{PriorityClass In [system-node-critical]}]"
+    assert (await server.send("POST", f"{DEFAULT}/pods", pod("q")))[0] == 201
+
+
 async def test_pod_security_by_default_and_whom_it_exempts(start, tmp_path: Path):
     (tmp_path / "admission.yaml").write_text(
         HEAD + "- name: PodSecurity\n  configuration:\n    apiVersion: pod-security.admission.config.k8s.io/v1\n"

@@ -6,14 +6,28 @@ import json
 
 import pytest
 
-from pybernetes.apiserver.admission import image_policy_webhook, pod_security_configuration, pod_toleration_restriction
+from pybernetes.apiserver.admission import (
+    image_policy_webhook,
+    pod_security_configuration,
+    pod_toleration_restriction,
+    quota_limits,
+)
 from pybernetes.apiserver.admission.configuration import read
 from pybernetes.apiserver.admission.event_rate_limit import EventRateLimit, parse
 from pybernetes.apiserver.admission.interface import AdmissionRequest, Operation
 from pybernetes.apiserver.attributes import User
 from pybernetes.apiserver.kubeconfig_webhook import WebhookFailed
 from pybernetes.machinery import errors
-from pybernetes.machinery.resources import EVENTS, NAMESPACES, PODS, RUNTIME_CLASSES, SERVICE_ACCOUNTS
+from pybernetes.machinery.resources import (
+    EVENTS,
+    NAMESPACES,
+    PODS,
+    PRIORITY_CLASSES,
+    RESOURCE_QUOTAS,
+    RUNTIME_CLASSES,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+)
 
 HEAD = "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins:\n"
 
@@ -335,6 +349,64 @@ def test_times_out_of_range_are_refused_and_the_rest_has_defaults():
         image_policy_webhook.parse({"imagePolicy": {"allowTTL": 3600}})
     with pytest.raises(ValueError, match="there must be an imagePolicy"):
         image_policy_webhook.parse(None)
+
+
+# ResourceQuota
+
+LIMITED = {
+    "kind": "ResourceQuotaConfiguration", "apiVersion": "apiserver.config.k8s.io/v1",
+    "limitedResources": [
+        {"resource": "pods", "matchContains": ["requests.memory", "gpu"]},
+        {"resource": "pods", "matchScopes": [{"scopeName": "PriorityClass", "operator": "In", "values": ["high", "top"]}]},
+        {"resource": "secrets", "matchContains": ["secrets"]},
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def quota(cluster):
+    def put(hard, **spec):
+        used = dict.fromkeys(hard, "0")
+        status = {"hard": hard, "used": used}
+        cluster.put(RESOURCE_QUOTAS, {"metadata": {"name": "q", "namespace": "ns"}, "spec": spec, "status": status})
+
+    return put
+
+
+@with_plugin("ResourceQuota", LIMITED)
+async def test_what_is_limited_takes_a_quota(write, pod, quota):
+    asking = pod({"resources": {"requests": {"memory": "1Gi", "a.io/gpu": "1", "cpu": "1"}}})
+    with pytest.raises(errors.Forbidden) as refused:
+        await write(PODS, asking)
+    assert refused.value.message == ('pods "p" is forbidden: insufficient quota to consume: requests.a.io/gpu,requests.memory')
+    await write(PODS, pod({"resources": {"requests": {"cpu": "1"}}}))
+    with pytest.raises(errors.Forbidden, match="insufficient quota to consume: count/secrets,secrets"):
+        await write(SECRETS, {"metadata": {"name": "s", "namespace": "ns"}})
+    await write(SECRETS, {"metadata": {"name": "s", "namespace": "ns"}}, {"metadata": {"name": "s", "namespace": "ns"}})
+    quota({"requests.memory": "4Gi", "requests.a.io/gpu": "2"})
+    await write(PODS, asking)
+
+
+@with_plugin("ResourceQuota", LIMITED)
+async def test_a_limited_priority_takes_a_quota_that_speaks_of_it(write, pod, quota, cluster):
+    cluster.put(PRIORITY_CLASSES, {"metadata": {"name": "high"}, "value": 1000})
+    quota({"pods": "5"})
+    with pytest.raises(errors.StatusError) as refused:
+        await write(PODS, pod({}, priorityClassName="high"))
+    assert (refused.value.message, refused.value.code) == (
+        "insufficient quota to match these scopes: [{PriorityClass In [high top]}]", 500,
+    )  # fmt: skip
+    selector = {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "In", "values": ["high"]}]}
+    quota({"pods": "5"}, scopeSelector=selector)
+    await write(PODS, pod({}, priorityClassName="high"))
+    await write(PODS, pod({}))
+
+
+def test_a_limit_of_nothing_is_refused():
+    with pytest.raises(ValueError, match=r"limitedResources\[0\]\.resource: Required value"):
+        quota_limits.parse({**LIMITED, "limitedResources": [{}]})
+    with pytest.raises(ValueError, match='no kind "Other" is registered for version'):
+        quota_limits.parse({**LIMITED, "kind": "Other"})
 
 
 # PodSecurity
