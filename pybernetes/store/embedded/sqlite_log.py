@@ -4,7 +4,7 @@
       lock                 held (flock) by the process that has the store open, whose pid it holds
       state.db, -wal       0600: see `tables`
 
-One thread does all the work and owns the connection; it takes one job after the other.
+Once it is open, one thread does all the work and owns the connection; it takes one job after the other.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class SqliteLog:
         self._submit(work, done)
         return await finished
 
-    # On the thread.
+    # On the thread, but for the first opening.
 
     def _open(self) -> State:
         self._connection = connect(self._directory / "state.db")

@@ -174,7 +174,7 @@ def checksum_of_format_3(entry: Entry) -> int:
 
 
 def load(connection: sqlite3.Connection, contents: Contents) -> State:
-    """All of it. Raises `sqlite3.Error` if it is not what was written."""
+    """All of it, and the rest of the way from format 3 to this one. Raises `sqlite3.Error` if it is not what was written."""
     # Rows of a few KB lie across pages; mapped, they are read three times as fast as by a system call a page.
     connection.execute(f"PRAGMA mmap_size = {MAP_BYTES}")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
