@@ -27,7 +27,7 @@ from pybernetes.machinery.http.connections import (
     Owner,
     answer,
 )
-from pybernetes.machinery.http.messages import Memo, Repeated, Request, Response
+from pybernetes.machinery.http.messages import LastFields, Repeated, Request, Response
 from pybernetes.machinery.http.tls import verified_chain
 from pybernetes.machinery.log import logger
 
@@ -63,14 +63,13 @@ class Http1Connection(asyncio.Protocol):
         "_can_write",
         "_closing",
         "_expects_continue",
-        "_fields",
         "_fields_size",
         "_head_size",
         "_headers",
         "_in_head",
         "_last",
+        "_last_fields",
         "_loop",
-        "_memo",
         "_parser",
         "_peer",
         "_peer_certificate",
@@ -80,7 +79,6 @@ class Http1Connection(asyncio.Protocol):
         "_refusal",
         "_repeatable",
         "_repeated",
-        "_repeats",
         "_requests",
         "_server",
         "_streaming",
@@ -110,8 +108,7 @@ class Http1Connection(asyncio.Protocol):
         self._peer_chain: tuple[bytes, ...] = ()
         self._peer = ""
         self._blocked_since = NEVER  # when the send buffer filled up
-        self._fields: dict[str, str] = {}  # of the last request, without Content-Length
-        self._memo = Memo()  # which goes with them
+        self._last_fields = LastFields()
         self._last: Request | None = None  # that the parser has completed in this turn
         self._repeatable = b""  # the head of `_repeated` from the end of its first line on; empty: there is none
         self._repeated: Request = cast(Request, None)
@@ -123,7 +120,6 @@ class Http1Connection(asyncio.Protocol):
         self._url = b""
         self._headers: dict[str, str] = {}
         self._in_head = True
-        self._repeats = False  # a field came twice
         self._head_size = 0  # as far as it has come
         self._fields_size = 0
         self._body: bytes | bytearray = b""
@@ -211,10 +207,7 @@ class Http1Connection(asyncio.Protocol):
         text = value.decode("latin-1")
         headers = self._headers
         self._fields_size += len(key) + len(text)
-        if key in headers:
-            self._repeats = True
-            text = Repeated.joined(headers[key], text)
-        headers[key] = text
+        headers[key] = Repeated.joined(headers[key], text) if key in headers else text
         if key == "expect" and text.lower() == "100-continue":
             self._expects_continue = True
 
@@ -259,7 +252,7 @@ class Http1Connection(asyncio.Protocol):
             path = "/" + path.split("://", 1)[1].partition("/")[2]
         request = Request(
             self._parser.get_method().decode("latin-1"), path, query, self._headers, bytes(self._body),
-            self._peer_certificate, self._peer, peer_chain=self._peer_chain, memo=self._memo_of(self._headers),
+            self._peer_certificate, self._peer, peer_chain=self._peer_chain, memo=self._last_fields.memo_of(self._headers),
         )  # fmt: skip
         self._queue(request, self._parser.should_keep_alive())
         self._last = request
@@ -274,18 +267,6 @@ class Http1Connection(asyncio.Protocol):
         self._notify()
 
     # What a client says again and again
-
-    def _memo_of(self, headers: dict[str, str]) -> Memo | None:
-        if self._repeats:  # fields that look the same joined may have been other lines
-            return None
-        length = headers.pop("content-length", None)
-        if headers != self._fields:
-            self._fields, self._memo = headers, Memo()
-            if length is not None:
-                self._fields = dict(headers)
-        if length is not None:
-            headers["content-length"] = length
-        return self._memo
 
     def _note_repeatable(self, data: bytes, request: Request) -> None:
         """`data` ended with `request`, whose head began with it or before."""

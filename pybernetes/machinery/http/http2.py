@@ -35,7 +35,7 @@ from pybernetes.machinery.http.connections import (
 from pybernetes.machinery.http.frames import ACK, END_HEADERS, END_STREAM, Code, ConnectionFailure, Frame, StreamFailure
 from pybernetes.machinery.http.http2_allowance import Allowance
 from pybernetes.machinery.http.http2_stream import Stream, connection_window
-from pybernetes.machinery.http.messages import Request, Response
+from pybernetes.machinery.http.messages import LastFields, Request, Response
 from pybernetes.machinery.http.tls import verified_chain
 from pybernetes.machinery.log import logger
 
@@ -83,6 +83,7 @@ class Http2Connection(asyncio.Protocol):
         self._closing = False
         self._peer_certificate: bytes | None = None
         self._peer_chain: tuple[bytes, ...] = ()
+        self._last_fields = LastFields()
         self._peer = ""
         self._deadline = NEVER
 
@@ -351,9 +352,10 @@ class Http2Connection(asyncio.Protocol):
         if announced is not None and int(announced[:20]) != stream.size:
             raise StreamFailure(Code.PROTOCOL_ERROR, "content-length is wrong")
         body, stream.body = stream.body, b""
+        fields = dict(headers)
         request = Request(
-            method, path, query, dict(headers), bytes(body), self._peer_certificate, self._peer, peer_chain=self._peer_chain,
-            http2=True,
+            method, path, query, fields, bytes(body), self._peer_certificate, self._peer, peer_chain=self._peer_chain,
+            http2=True, memo=self._last_fields.memo_of(fields),
         )  # fmt: skip
         task = self._loop.create_task(self._serve(stream, request))
         stream.task = task

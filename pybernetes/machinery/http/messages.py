@@ -50,6 +50,27 @@ class Memo:
         self.kept: object = None
 
 
+class LastFields:
+    """A connection's side of it: the fields of the last request that had any to be remembered, and their memo."""
+
+    __slots__ = ("_fields", "_memo")
+
+    def __init__(self) -> None:
+        self._fields: dict[str, str] = {}
+        self._memo = Memo()
+
+    def memo_of(self, headers: dict[str, str]) -> Memo | None:
+        """Of the next request; `headers` are left as they are."""
+        if Repeated in map(type, headers.values()):  # what looks the same joined may have been other lines
+            return None
+        length = headers.pop("content-length", None)
+        if headers != self._fields:
+            self._fields, self._memo = dict(headers), Memo()
+        if length is not None:
+            headers["content-length"] = length
+        return self._memo
+
+
 @dataclass(slots=True)
 class Request:
     """One request, its body read whole (the server bounds it)."""

@@ -131,6 +131,23 @@ async def test_streams_are_answered_as_their_handlers_finish() -> None:
     assert peer.body(1) == b"/slow"
 
 
+async def test_requests_that_carry_the_same_fields_share_a_memo() -> None:
+    asked: list[Request] = []
+
+    async def handler(request: Request) -> Response:
+        asked.append(request)
+        return Response(200, {}, b"")
+
+    peer = Peer(handler)
+    for stream_id, token in ((1, "x"), (3, "x"), (5, "y")):
+        peer.request(stream_id, f"/{stream_id}", authorization=token)
+    await peer.settle()
+    first, second, other = (request.memo for request in asked)
+    assert first is not None
+    assert first is second
+    assert other is not first
+
+
 async def test_header_blocks_may_come_in_pieces_and_with_padding_and_trailers() -> None:
     peer = Peer()
     block = peer.block("/a?b=c", "POST")
