@@ -20,7 +20,7 @@ from pybernetes.apiserver.aggregation.service_resolver import ServiceResolver, U
 from pybernetes.client.failures import explain, refusal
 from pybernetes.client.http import HttpTransport
 from pybernetes.client.kubeconfig import ConfigError
-from pybernetes.client.transport import ConnectionFailed, RequestTimeout
+from pybernetes.client.transport import ConnectionFailed, RequestTimeout, Transport
 from pybernetes.machinery import codec
 from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.errors import Object
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 TRANSPORTS_MAX = 256  # one per address, name and authority; the longest unused goes
 ANSWER_BYTES_MAX = 16 * 1024 * 1024
+# Webhooks that extension servers offer as part of the API: we ask ourselves, and the aggregator passes it on.
+OWN = "kubernetes.default.svc:443"
 
 
 _Key = tuple[str, str, str, str, Stamp | None]
@@ -44,16 +46,17 @@ class CallFailed(Exception):
 class WebhookClient:
     """One per server. `close` when it ends."""
 
-    def __init__(self, resolver: ServiceResolver, clock: Clock, credentials: Credentials | None = None) -> None:
-        """`credentials`: as whom webhooks are called; None: as nobody."""
+    def __init__(self, resolver: ServiceResolver, clock: Clock, own: Transport, credentials: Credentials | None = None) -> None:
+        """`own` leads to this very server, as its own user; `credentials`: as whom others are called; None: as nobody."""
         self._resolver = resolver
         self._clock = clock
+        self._own = own
         self._credentials = credentials
         self._transports: OrderedDict[_Key, HttpTransport] = OrderedDict()
 
     def presenting(self, credentials: Credentials) -> WebhookClient:
         """Another client, with these credentials and connections of its own."""
-        return WebhookClient(self._resolver, self._clock, credentials)
+        return WebhookClient(self._resolver, self._clock, self._own, credentials)
 
     async def post(self, config: ClientConfig, body: Object, timeout_s: float) -> Any:
         """What the webhook answers. Raises `CallFailed`."""
@@ -87,8 +90,11 @@ class WebhookClient:
         for transport in transports.values():
             await transport.close()
 
-    async def _transport(self, config: ClientConfig, name: str) -> HttpTransport:
+    async def _transport(self, config: ClientConfig, name: str) -> Transport:
         """Raises `Unroutable`, `CallFailed`, `ConfigError`."""
+        target = _target(config)
+        if target == OWN:
+            return self._own
         if config.service is not None:
             address = self._resolver.resolve(config.service.namespace, config.service.name, config.service.port)
             base_url = f"https://{address}"
@@ -96,7 +102,7 @@ class WebhookClient:
             base_url = f"https://{urlsplit(config.url).netloc}"
         user, stamp, token = "", None, None
         if self._credentials is not None:
-            user = self._credentials.name_for(_target(config))
+            user = self._credentials.name_for(target)
             if user:
                 stamp, token = self._credentials.stamp(user), self._credentials.token(user)
         key = (base_url, name, config.ca_bundle, user, stamp)

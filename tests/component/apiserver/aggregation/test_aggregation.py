@@ -91,6 +91,9 @@ class Extension:
             return _json({"openapi": "3.0.0", "info": {"title": "gauges"}})
         if request.query == "watch=true":
             return Response(200, {"Content-Type": "application/json"}, self.ticks())
+        if request.path == f"{API}/reviews":
+            review = json.loads(request.body)
+            return _json({**review, "response": {"uid": review["request"]["uid"], "allowed": False}})
         if request.path.endswith("/gauges"):
             item = {"metadata": {"name": "g", "namespace": "default"}, "said": request.body.decode()}
             items = [{"kind": "Gauge", "apiVersion": f"{GROUP}/{VERSION}", **item}]
@@ -226,6 +229,27 @@ async def test_requests_are_passed_on_as_their_user(server: Any, registered: Ext
     assert asked.headers["x-remote-user"] == "jane"
     assert asked.headers["x-remote-extra-scopes"] == "view"
     assert not [name for name in asked.headers if name.startswith("impersonate")]
+
+
+@pytest.mark.parametrize("address", [
+    {"service": {"namespace": "default", "name": "kubernetes", "path": f"{API}/reviews"}},
+    {"url": f"https://kubernetes.default.svc{API}/reviews"},
+])  # fmt: skip
+async def test_a_webhook_may_be_part_of_the_api_and_is_asked_as_the_server(
+    server: Any, registered: Extension, address: dict[str, Any]
+) -> None:
+    rule = {"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}
+    hook = {
+        "name": "a.example.com", "clientConfig": address, "rules": [rule], "admissionReviewVersions": ["v1"],
+        "sideEffects": "None",
+    }  # fmt: skip
+    path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+    assert (await server.send("POST", path, {"metadata": {"name": "h"}, "webhooks": [hook]})).status == 201
+    refused = await server.ask("POST", "/api/v1/namespaces/default/configmaps", {"metadata": {"name": "m"}})
+    assert refused["message"] == 'admission webhook "a.example.com" denied the request without explanation'
+    [asked] = [request for request in registered.asked if request.path.endswith("/reviews")]
+    assert asked.headers["x-remote-user"] == "system:apiserver"
+    assert "system:masters" in asked.headers["x-remote-group"]
 
 
 async def test_requests_are_authorized_here_first(server: Any, registered: Extension) -> None:
