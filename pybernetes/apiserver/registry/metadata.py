@@ -156,13 +156,11 @@ def validate_create(obj: Object, strategy: Strategy) -> Iterator[FieldError]:
     if not name:
         yield FieldError.required("metadata.name", "name or generateName is required")
     else:
-        sentences = list(check(name))
-        yield from _each("metadata.name", name, sentences)
-        if not sentences:
-            yield from _each("metadata.name", name, validation.path_segment_errors(name))
-    if strategy.resource.namespaced and metadata.get("namespace"):
-        namespace = metadata["namespace"]
-        yield from _each("metadata.namespace", namespace, validation.dns_1123_label_errors(namespace))
+        if sentences := list(check(name)) or validation.path_segment_errors(name):
+            yield from _each("metadata.name", name, sentences)
+    namespace = metadata.get("namespace") if strategy.resource.namespaced else None
+    if namespace and (sentences := validation.dns_1123_label_errors(namespace)):
+        yield from _each("metadata.namespace", namespace, sentences)
     yield from _validate_shared(metadata)
 
 
@@ -217,10 +215,14 @@ def _each(field: str, value: str, sentences: Iterable[str]) -> Iterator[FieldErr
 
 
 def _validate_shared(metadata: Object, path: str = "metadata") -> Iterator[FieldError]:
-    yield from checks.label_map(metadata.get("labels"), f"{path}.labels")
-    yield from checks.annotation_map(metadata.get("annotations"), f"{path}.annotations")
-    yield from _owner_references(metadata.get("ownerReferences") or (), f"{path}.ownerReferences")
-    finalizers = metadata.get("finalizers") or ()
+    get = metadata.get
+    if labels := get("labels"):
+        yield from checks.label_map(labels, f"{path}.labels")
+    if annotations := get("annotations"):
+        yield from checks.annotation_map(annotations, f"{path}.annotations")
+    if references := get("ownerReferences"):
+        yield from _owner_references(references, f"{path}.ownerReferences")
+    finalizers = get("finalizers") or ()
     for finalizer in finalizers:
         yield from _each(f"{path}.finalizers", finalizer, validation.label_key_errors(finalizer))
     if ORPHAN in finalizers and FOREGROUND in finalizers:

@@ -51,9 +51,9 @@ class Writer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Context:
-    """What a hook may know besides the objects."""
+    """What a hook may know besides the objects. Not to be altered (not frozen, since each write makes one)."""
 
     now: datetime
     entropy: Entropy
