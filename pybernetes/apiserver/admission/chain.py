@@ -189,10 +189,13 @@ def _calling(plugin: type[MutatingAdmissionWebhook | ValidatingAdmissionWebhook]
 
 
 def _problems(enable: Sequence[str], disable: Sequence[str]) -> Iterator[str]:
-    for flag, names, others in (("enable", enable, ()), ("disable", disable, ABSENT)):
+    for flag, names in (("enable", enable), ("disable", disable)):
         for name in names:
-            if name not in PLUGINS and name not in IDLE and name not in others:
+            if name not in PLUGINS and name not in IDLE and name not in ABSENT:
                 yield f'{flag}-admission-plugins plugin "{name}" is unknown'
+    for name in enable:
+        if name in ABSENT:
+            yield f'enable-admission-plugins plugin "{name}" is not there yet'
     both = sorted(set(enable) & set(disable))
     if both:
         listed = " ".join(both)

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pybernetes.machinery.validation import parse_ip
-
 VERSIONS: Final = {
     "VersionTLS10": ssl.TLSVersion.TLSv1, "VersionTLS11": ssl.TLSVersion.TLSv1_1, "VersionTLS12": ssl.TLSVersion.TLSv1_2,
     "VersionTLS13": ssl.TLSVersion.TLSv1_3,
@@ -86,12 +84,7 @@ def parse_named_certificate(text: str) -> NamedCertificate:
     parts = [part.strip() for part in files.split(",")]
     if len(parts) != 2:
         raise ValueError("expected comma separated certificate and key file paths")
-    listed = tuple(name.strip() for name in names.split(",")) if names else ()
-    for name in listed:
-        # Clients of an address ask for no name: which of ours they came to is not known when the certificate is chosen.
-        if parse_ip(name) is not None:
-            raise ValueError(f"a certificate for the address {name}: certificates are chosen by name only")
-    return NamedCertificate(parts[0], parts[1], listed)
+    return NamedCertificate(parts[0], parts[1], tuple(name.strip() for name in names.split(",")) if names else ())
 
 
 def by_name(certificates: Iterable[tuple[Sequence[str], Sequence[str]]]) -> Mapping[str, int]:
