@@ -33,11 +33,13 @@ from pybernetes.machinery.entropy import Entropy, SystemEntropy
 from pybernetes.machinery.http.connections import STREAMS_MAX
 from pybernetes.machinery.http.server import Server
 from pybernetes.machinery.http.tls import server_context
-from pybernetes.machinery.http.tls_settings import parse_named_certificate, settings_of
+from pybernetes.machinery.http.tls_settings import addresses_apart, parse_named_certificate, settings_of
 from pybernetes.machinery.log import log_lines_as, logger
 from pybernetes.machinery.meta import Object
 
 if TYPE_CHECKING:
+    import ssl
+
     from pybernetes.apiserver.encryption.encryption import Encryption
 
 log = logger("apiserver")
@@ -65,13 +67,7 @@ async def run(options: Options) -> None:
         streams_max = options.http2_max_streams_per_connection or STREAMS_MAX
         http = Server(handle, clock=clock, body_limit=options.max_request_bytes, streams_max=streams_max)
         api.metric_sources.append(lambda: handshake_families(http))
-        authorities = (files.client_ca, files.front_proxy.requestheader_client_ca_file)
-        context = server_context(
-            files.certificate, files.key, *authorities,
-            named=[parse_named_certificate(text) for text in options.tls_sni_cert_key],
-            settings=settings_of(options.tls_min_version, options.tls_cipher_suites),
-        )  # fmt: skip
-        await http.start(options.bind_address, options.secure_port, context, shared=options.permit_port_sharing)
+        await _listen(http, options, files)
         log.info("Serving", address=f"{options.bind_address}:{http.port}")
         running = asyncio.create_task(_run(api, encryption, options, address, clock, entropy))
         try:
@@ -92,6 +88,26 @@ async def run(options: Options) -> None:
         await store.close()
         if encryption is not None:
             await encryption.close()
+
+
+async def _listen(http: Server, options: Options, files: Files) -> None:
+    """Raises OSError, ValueError."""
+    authorities = (files.client_ca, files.front_proxy.requestheader_client_ca_file)
+    named = [parse_named_certificate(text) for text in options.tls_sni_cert_key]
+    settings = settings_of(options.tls_min_version, options.tls_cipher_suites)
+
+    def context(address: str) -> ssl.SSLContext:
+        return server_context(
+            files.certificate, files.key, *authorities, named=named, address=address, settings=settings
+        )  # fmt: skip
+
+    host, apart = options.bind_address, addresses_apart(named, options.bind_address)
+    await http.start(host, options.secure_port, context(host), shared=options.permit_port_sharing or bool(apart))
+    for address in apart:
+        try:
+            await http.start(address, http.port, context(address), shared=True)
+        except OSError as error:  # not of this machine: the certificate is for clients that send it as a name
+            log.warning("Cannot listen on the address of a certificate", address=address, err=str(error))
 
 
 async def _run(

@@ -28,16 +28,18 @@ def server_context(
     key_file: str,
     *client_ca_files: str,
     named: Sequence[NamedCertificate] = (),
+    address: str = "",
     settings: Settings | None = None,
 ) -> ssl.SSLContext:
     """A context whose certificates, keys and client CAs follow their files (looked at every 10 s, at a handshake).
 
     With `client_ca_files` ("" is none) a client may present a certificate; one that none of them verifies fails the handshake.
-    Which of them did is told by `verified_chain`. `named` are further certificates, for clients that ask for their names.
+    Which of them did is told by `verified_chain`. `named` are further certificates, for clients that ask for their names, and
+    for those that ask for none and came to `address`, if it is among the names.
     Raises OSError (ssl.SSLError is one) and ValueError for files that are of no use.
     """
     pairs = [NamedCertificate(cert_file, key_file), *named]
-    return _Serving(pairs, [path for path in client_ca_files if path], settings or Settings()).front
+    return _Serving(pairs, [path for path in client_ca_files if path], address, settings or Settings()).front
 
 
 def certificate_files(cert_file: str, key_file: str) -> FollowedFiles:
@@ -120,10 +122,13 @@ def self_signed_context(clock: Clock) -> ssl.SSLContext:
 class _Serving:
     """The contexts of a server, one for each certificate; the first is for clients that ask for no name we know."""
 
-    def __init__(self, certificates: Sequence[NamedCertificate], client_ca_files: Sequence[str], settings: Settings) -> None:
+    def __init__(
+        self, certificates: Sequence[NamedCertificate], client_ca_files: Sequence[str], address: str, settings: Settings
+    ) -> None:
         self._given = [certificate.names for certificate in certificates]
         self._pairs = [certificate_files(certificate.cert_file, certificate.key_file) for certificate in certificates]
         self._authorities = [authority_files(path) for path in client_ca_files]
+        self._address = address
         self._settings = settings
         self._generations = self._look()
         self._recheck_at = 0.0
@@ -142,7 +147,8 @@ class _Serving:
             if generations != self._generations:
                 self._make()
                 self._generations = generations
-        context = self._contexts[lookup(self._names, server_name) or 0]
+        place = lookup(self._names, server_name) if server_name else self._names.get(self._address)
+        context = self._contexts[place or 0]
         if context is not self.front:
             tls.context = context
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from pybernetes.machinery.validation import parse_ip
+
 VERSIONS: Final = {
     "VersionTLS10": ssl.TLSVersion.TLSv1, "VersionTLS11": ssl.TLSVersion.TLSv1_1, "VersionTLS12": ssl.TLSVersion.TLSv1_2,
     "VersionTLS13": ssl.TLSVersion.TLSv1_3,
@@ -85,6 +87,18 @@ def parse_named_certificate(text: str) -> NamedCertificate:
     if len(parts) != 2:
         raise ValueError("expected comma separated certificate and key file paths")
     return NamedCertificate(parts[0], parts[1], tuple(name.strip() for name in names.split(",")) if names else ())
+
+
+def addresses_apart(certificates: Iterable[NamedCertificate], bind_address: str) -> Sequence[str]:
+    """Addresses with a certificate of their own that a server at `bind_address` ("0.0.0.0", say) listens on among others.
+
+    Which of them a client came to is not known when a certificate is chosen: each takes a socket of its own.
+    """
+    everywhere = parse_ip(bind_address)
+    if everywhere is None or not everywhere.is_unspecified:
+        return ()
+    names = dict.fromkeys(name.lower() for certificate in certificates for name in certificate.names)
+    return [name for name in names if (ip := parse_ip(name)) is not None and ip.version == everywhere.version]
 
 
 def by_name(certificates: Iterable[tuple[Sequence[str], Sequence[str]]]) -> Mapping[str, int]:

@@ -30,11 +30,12 @@ class Process:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.errors = directory / "stderr"
+        self.port = 0
         self._process: asyncio.subprocess.Process | None = None
         self._transports: dict[str, HttpTransport] = {}
 
-    async def start(self, *flags: str) -> None:
-        """Returns when it is ready. Raises RuntimeError with what it says if it ends instead."""
+    async def start(self, *flags: str, ready: bool = True) -> None:
+        """Returns when it is ready (unless it need not be). Raises RuntimeError with what it says if it ends instead."""
         tokens = self.directory / "tokens.csv"
         tokens.write_text(f'{ADMIN},admin,admin,"system:masters"\n{JOE},joe,joe\n')
         command = [
@@ -44,14 +45,16 @@ class Process:
         with self.errors.open("wb") as errors:
             self._process = await asyncio.create_subprocess_exec(*command, stdout=errors, stderr=errors)
         async with asyncio.timeout(START_S):
-            while not (found := re.search(r'"Serving" address="127\.0\.0\.1:(\d+)"', self.errors.read_text())):
+            while not (found := re.search(r'"Serving" address="[0-9.]+:(\d+)"', self.errors.read_text())):
                 if self._process.returncode is not None:
                     raise RuntimeError(self.errors.read_text())
                 await asyncio.sleep(0.02)
         context = ssl.create_default_context(cafile=str(self.directory / "data" / "pki" / "ca.crt"))
-        url = f"https://127.0.0.1:{found[1]}"
+        self.port = int(found[1])
+        url = f"https://127.0.0.1:{self.port}"
         self._transports = {token: HttpTransport(url, ssl_context=context, token=token) for token in (ADMIN, JOE)}
-        await self.ask("GET", "/readyz")
+        if ready:
+            await self.ask("GET", "/readyz")
 
     async def send(self, method: str, path: str, body: Any = None, token: str = ADMIN) -> tuple[int, bytes]:
         target, _, query = path.partition("?")
@@ -81,10 +84,10 @@ async def start(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Process
     """Starts a server with the flags; it is stopped after the test."""
     started: list[Process] = []
 
-    async def run(*flags: str) -> Process:
+    async def run(*flags: str, ready: bool = True) -> Process:
         process = Process(tmp_path)
         started.append(process)
-        await process.start(*flags)
+        await process.start(*flags, ready=ready)
         return process
 
     yield run

@@ -7,6 +7,7 @@ import pytest
 from pybernetes.machinery.http.tls_settings import (
     NamedCertificate,
     Settings,
+    addresses_apart,
     by_name,
     lookup,
     parse_named_certificate,
@@ -71,3 +72,15 @@ def test_given_names_outweigh_those_in_certificates_and_the_first_of_equals_coun
 )
 def test_a_wildcard_stands_for_the_first_label(name, wanted):
     assert lookup({"c.com": 0, "*.c.com": 1, "*": 2}, name) == wanted
+
+
+@pytest.mark.parametrize(
+    ("bind_address", "apart"),
+    [("0.0.0.0", ["10.0.0.1", "127.0.0.2"]), ("::", ["fd00::1"]), ("10.0.0.1", []), ("localhost", [])],
+)
+def test_addresses_with_certificates_of_their_own_are_listened_on_apart_from_the_others(bind_address, apart):
+    certificates = [
+        NamedCertificate("a", "a", ("foo.com", "10.0.0.1", "FD00::1")), NamedCertificate("b", "b", ("127.0.0.2", "10.0.0.1")),
+        NamedCertificate("c", "c"),
+    ]  # fmt: skip
+    assert list(addresses_apart(certificates, bind_address)) == apart
