@@ -145,7 +145,7 @@ def beside_lists(port: int, target: str, readers: int, seconds: float) -> None:
     others = [context.Process(target=_list_for_ever, args=(port, target), daemon=True) for _ in range(readers)]
     for other in others:
         other.start()
-    took_ms = small_requests(port, "/api/v1/namespaces/default/serviceaccounts/default", seconds)
+    took_ms = small_requests(port, "/api/v1/namespaces/default", seconds)
     for other in others:
         other.terminate()
         other.join()
@@ -200,7 +200,6 @@ def floor(size: int) -> Iterator[tuple[int, int]]:
 
 def measure(running: Running, count: int, *, http2: bool) -> None:
     pid, target = running.process.pid, "/api/v1/pods"
-    running.post("/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
     size = len(running.get(target))
     with floor(size) as (port, bare):
         lists("bare server, one piece", port, bare, "/", count)

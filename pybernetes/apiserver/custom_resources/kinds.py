@@ -132,13 +132,12 @@ class CustomKind(Kind):
     def selected(self, entry: Entry) -> Object:
         return self.object(entry)
 
-    def rest(self, entry: Entry) -> memoryview | None:
-        head = self._stored_head
+    def rest(self, entry: Entry) -> bytes | None:
         if type(entry) is Localized:
-            head = self._head
-        elif not ((self._is_stored or self._same_schema) and self.is_current(entry)):
-            return None
-        return memoryview(entry.value)[len(head) :]
+            return entry.value[len(self._head) :]
+        if (self._is_stored or self._same_schema) and self.is_current(entry):
+            return entry.value[len(self._stored_head) :]
+        return None
 
     def object(self, entry: Entry, revision: Revision | None = None) -> Object:
         if type(entry) is Localized:

@@ -113,25 +113,26 @@ class Kind:
         """The object as field selectors see it."""
         return decode(entry)
 
-    def rest(self, entry: Entry) -> memoryview | None:
-        """The stored bytes from within the metadata on, not copied; None if the object is not served as it is stored."""
-        value, head = entry.value, self._head
-        if self.converts or not value.startswith(head):
+    def rest(self, entry: Entry) -> bytes | None:
+        """What is stored from within the metadata on; None if the object is not served as it is stored."""
+        if self.converts:
             return None
-        return memoryview(value)[len(head) :]
+        value = entry.value
+        rest = value.removeprefix(self._head)  # quicker than to look first, or to copy nothing
+        return None if rest is value else rest
 
     def served(self, entry: Entry, revision: Revision | None = None) -> bytes:
         """The object as JSON in the served version, at its own revision or (deleted) at the one given."""
         rest = self.rest(entry)
         if rest is None:
             return orjson.dumps(self.object(entry, revision))
-        return b"".join((self.start % (revision or entry.mod_revision), rest))
+        return self.start % (revision or entry.mod_revision) + rest
 
     def item(self, entry: Entry) -> bytes:
         """The object as an item of a list: built-in lists give no kind and apiVersion per item."""
         rest = self.rest(entry)
         if rest is not None:
-            return b"".join((self.item_start % entry.mod_revision, rest))
+            return self.item_start % entry.mod_revision + rest
         obj = self.object(entry)
         if not self.items_carry_type:
             del obj["kind"], obj["apiVersion"]
