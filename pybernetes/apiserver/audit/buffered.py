@@ -13,8 +13,11 @@ from typing import Final
 
 from pybernetes.apiserver.audit.backends import Backend, Losses
 from pybernetes.machinery.clock import Clock
+from pybernetes.machinery.log import logger
 from pybernetes.machinery.meta import Object
 from pybernetes.machinery.token_bucket import TokenBucket
+
+log = logger("audit")
 
 PLUGIN: Final = "buffered"
 SENDING_MAX: Final = 64  # batches on their way at once; upstream has no bound, and no use for a larger one
@@ -85,9 +88,12 @@ class Buffered:
     async def _send(self, batch: Sequence[Object], places: asyncio.Semaphore) -> None:
         try:
             await self._backend.process(batch)
-            self._under_way -= len(batch)
+        except Exception as error:  # a mistake of ours costs this batch, and not all that would come after it
+            log.exception("Audit backend failed")
+            self._losses.lost(PLUGIN, repr(error), len(batch))
         finally:
             places.release()
+        self._under_way -= len(batch)
 
     async def _collect(self) -> list[Object]:
         """The next batch; empty after the last."""

@@ -106,6 +106,28 @@ async def test_what_cannot_be_sent_before_the_end_is_counted(backend, losses, ev
     assert ids(backend) == [["id-0"]] and losses.counts == {"buffered": 2}
 
 
+async def test_a_backend_that_breaks_loses_one_batch_and_not_those_that_follow(losses, event):
+    class Breaking:
+        def __init__(self):
+            self.batches = []
+
+        async def process(self, events):
+            self.batches.append(events)
+            if len(self.batches) == 1:
+                raise TypeError("a mistake")
+            return True
+
+        async def close(self):
+            pass
+
+    breaking = Breaking()
+    buffered = Buffered(breaking, batching(max_size=1), Clock(), losses)
+    for number in range(2):
+        await buffered.process([event(number)])
+    await buffered.close()
+    assert len(breaking.batches) == 2 and losses.counts == {"buffered": 1}
+
+
 async def test_a_slow_backend_holds_up_the_log_but_not_the_webhook(losses, event):
     class Slow:
         def __init__(self):
