@@ -15,10 +15,13 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final
 
+from pybernetes.machinery.turns import spend
+
 _LENGTH_MAX: Final = 10_000  # characters: parsing alone takes 30 µs for one like those of `\pL\pL…`
 _MEMORY_MAX: Final = 8 << 20  # bytes, of a program and of its automaton's states: about `\pL{100}`, 50 ms of compiling
 _MEMORY_SMALL: Final = 1 << 20  # enough for the automaton's states of a small program
 _SIZE_SMALL: Final = 1000
+_SEARCHED_EACH: Final = 200  # bytes in about the time of a unit
 _ENCODING: Final = ("utf-8", "surrogatepass")
 
 # Names of groups, and what stands for any byte; what is quoted, escaped or in a class is passed over.
@@ -65,6 +68,7 @@ class Pattern:
         raw = text.encode(*_ENCODING)
         at, last_end = 0, -1
         while at <= len(raw) and (found := self._search(raw, at)) is not None:
+            spend(1 + (len(raw) - at) // _SEARCHED_EACH)  # it may have looked at all of the rest
             start, end = found.span()
             if end > start or start != last_end:
                 yield raw[start:end].decode(*_ENCODING)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ _Answer = Callable[[], Awaitable[Any]]
 # A unit is about one step of an evaluation, 0.1 to 0.7 µs.
 TURN_UNITS: Final = 30_000  # for all work that begins in one turn of the loop
 SLICE_UNITS: Final = 5_000
+_EACH: Final = 1000
 _IDLE_MAX: Final = 16  # stacks that are kept: to make one takes longer than most work does
 
 
@@ -68,6 +69,18 @@ def spend(units: int) -> None:
         run.left -= units
         if run.left < 0:
             run.stop(None)
+
+
+def each(items: Collection[T]) -> Iterable[T]:
+    """The items, for a loop that takes some units a turn: others have theirs in between, if there are many."""
+    return items if len(items) <= _EACH else _with_turns(items)
+
+
+def _with_turns(items: Iterable[T]) -> Iterator[T]:
+    for place, item in enumerate(items):
+        if place % _EACH == 0:
+            spend(_EACH)
+        yield item
 
 
 def wait_for(answer: Callable[[], Awaitable[T]]) -> T:

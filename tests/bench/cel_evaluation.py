@@ -44,6 +44,7 @@ SLOW: dict[str, tuple[str, list[Any]]] = {
     "addresses": ("l.all(a, l.all(b, isIP(b)))", [f"10.0.{n // 256}.{n % 256}" for n in range(1000)]),
     "places in lists": ("l.all(a, l.indexOf(a) >= 0)", [f"text {n}" for n in range(3000)]),
     "items of lists": ("l.all(a, l.exists_one(b, a[0] == b[0]))", [[n] for n in range(1000)]),
+    "lists that are joined": ("l.all(a, (l + l).size() > 0)", list(range(100_000))),
     "lists that are made": ("l.all(a, l.map(b, b).filter(b, b > a).size() >= 0)", list(range(1000))),
 }
 

@@ -31,9 +31,11 @@ def compiled(
         compare = _COMPARISONS.get(name)
         run = _comparison(compare, function, *runs) if compare is not None else _call_of(function, runs, name)
         return Part(run, price + cost)
-    if cost in costs.OF_NEW_PATTERNS and not parts[1].is_constant:
-        cost = costs.OF_NEW_PATTERNS[cost]
-    return Part(_paid_call(function, runs, name, cost), price + 1)
+    counts_pieces = cost in costs.OF_PIECES
+    if cost in costs.OF_NEW_PATTERNS:
+        pattern = parts[1].run([]) if parts[1].is_constant else None
+        cost = costs.by_program(cost, pattern) if type(pattern) is str else costs.OF_NEW_PATTERNS[cost]
+    return Part(_paid_call(function, runs, name, cost, counts_pieces=counts_pieces), price + 1)
 
 
 def present(value: Any) -> bool:
@@ -74,7 +76,7 @@ def _call_of(function: Callable[..., Any], runs: Sequence[Run], name: str) -> Ru
     return run
 
 
-def _paid_call(function: Callable[..., Any], runs: Sequence[Run], name: str, cost: costs.Cost) -> Run:
+def _paid_call(function: Callable[..., Any], runs: Sequence[Run], name: str, cost: costs.Cost, *, counts_pieces: bool) -> Run:
     """One unit is in the price: that is what a call costs whose operands fail."""
     if cost in costs.OF_RESULTS:
 
@@ -89,7 +91,7 @@ def _paid_call(function: Callable[..., Any], runs: Sequence[Run], name: str, cos
 
         return run_first
     paid = _paid_before(function, runs, name, cost)
-    if cost not in costs.OF_PIECES:
+    if not counts_pieces:
         return paid
 
     def run_and_count(frame: Frame) -> Any:

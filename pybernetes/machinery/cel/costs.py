@@ -17,7 +17,7 @@ from pybernetes.machinery.cel import types
 from pybernetes.machinery.cel.declarations import Overload
 from pybernetes.machinery.cel.library_kubernetes import Cidr, Ip, NamedFormat, Url, Version
 from pybernetes.machinery.cel.types import Type
-from pybernetes.machinery.cel.values import Uint
+from pybernetes.machinery.cel.values import SetList, Uint, are_texts
 from pybernetes.machinery.cel.weights import TRAVERSAL, parts, size, traversal
 from pybernetes.machinery.go_regexp import PatternTooLarge, compile_pattern
 from pybernetes.machinery.quantity import Quantity
@@ -32,7 +32,14 @@ _READING: Final = 30
 _REFUSING: Final = 50  # of a character
 _REFUSING_LARGE: Final = 200_000
 _PROGRAM: Final = 0.01  # of a character that an instruction may see
+_PROGRAM_KNOWN: Final = 0.0035  # likewise, of literals: what is usual costs what it costs upstream
 _LENGTH_FREE: Final = 10_000
+# In the time of one unit, about
+_ITEMS_LOOKED_AT: Final = 5
+_ITEMS_COMPARED: Final = 10
+_PARAMETERS: Final = 100  # characters
+_ITEMS_COPIED: Final = 50
+_CHARACTERS_COPIED: Final = 1000
 
 Cost = Callable[[Sequence[Any], Any], int]  # of the arguments, a method's target first, and the result
 
@@ -73,8 +80,36 @@ def _membership(arguments: Sequence[Any], _: Any) -> int:
     return size(items) * _each(wanted)
 
 
+def _any_membership(arguments: Sequence[Any], result: Any) -> int:
+    """One unit, as upstream has it, but for long lists."""
+    is_list = isinstance(arguments[1], list)
+    return 1 + (_membership(arguments, result) // _ITEMS_COMPARED if is_list else 0)
+
+
 def _sum(arguments: Sequence[Any], _: Any) -> int:
     return math.ceil((size(arguments[0]) + size(arguments[1])) * TRAVERSAL)
+
+
+def _gone_through(arguments: Sequence[Any], _: Any) -> int:
+    """One unit, as upstream has it, but for long lists."""
+    return 1 + (len(arguments[0]) // _ITEMS_LOOKED_AT if isinstance(arguments[0], list) else 0)
+
+
+def _formatted(arguments: Sequence[Any], _: Any) -> int:
+    """By the format, as upstream has it; and by what is shown if that is much, which nothing else bounds."""
+    text, shown = arguments
+    return math.ceil(size(text) * TRAVERSAL) + max(0, traversal(shown) - _PIECES_FREE)
+
+
+def _joined(arguments: Sequence[Any], _: Any) -> int:
+    """One unit, as upstream has it, but for what takes long to be copied; sets that are merged look for each in the other."""
+    a, b = arguments
+    if isinstance(a, list) and isinstance(b, list):
+        compared = 0 if type(a) is not SetList or are_texts(a, b) else len(a) * len(b) * _each_of(a)
+        return 1 + compared + (len(a) + len(b)) // _ITEMS_COPIED
+    if isinstance(a, str | bytes) and isinstance(b, str | bytes):
+        return 1 + (len(a) + len(b)) // _CHARACTERS_COPIED
+    return 1
 
 
 def _pattern(arguments: Sequence[Any], _: Any) -> int:
@@ -88,6 +123,18 @@ def _finding_all(arguments: Sequence[Any], result: Any) -> int:
 def of_pieces(result: Any) -> int:
     """Many that are found cost each, though not for upstream."""
     return max(0, size(result) - _PIECES_FREE)
+
+
+def by_program(cost: Cost, pattern: str) -> Cost:
+    """Of a call with this pattern: by its program, too, where that is long for the pattern (`a{1000}`)."""
+    try:
+        program = compile_pattern(pattern).size
+    except ValueError:
+        return cost
+    each = program * _PROGRAM_KNOWN
+    if each <= TRAVERSAL * max(1, math.ceil(len(pattern) * REGEX_LENGTH)):
+        return cost
+    return lambda arguments, result: max(cost(arguments, result), math.ceil((1 + size(arguments[0])) * each))
 
 
 def _of_new_patterns(cost: Cost) -> Cost:
@@ -114,6 +161,12 @@ def _long_text(arguments: Sequence[Any], _: Any) -> int:
     """One unit, as upstream has it, but for what takes long to be read."""
     text = str(arguments[0]) if type(arguments[0]) in (str, Url) else ""
     return 1 + math.ceil(max(0, len(text) - _LENGTH_FREE) * TRAVERSAL)
+
+
+def _query(arguments: Sequence[Any], result: Any) -> int:
+    """Likewise: it may consist of very many parameters."""
+    long = len(str(arguments[0])) // _PARAMETERS if type(arguments[0]) is Url else 0
+    return max(1 + long, _long_text(arguments, result))
 
 
 def _contains(arguments: Sequence[Any], _: Any) -> int:
@@ -190,17 +243,19 @@ _OF_FUNCTIONS: Final[Mapping[str, int | Cost]] = {
     **dict.fromkeys(_TRAVERSED, _by_target(TRAVERSAL)), "check": 350_000,
     **dict.fromkeys(("isSorted", "sum", "max", "min", "indexOf", "lastIndexOf"), lambda arguments, _: traversal(arguments[0])),
     **dict.fromkeys(("replace", "split", "ip.isCanonical"), _by_target(2 * TRAVERSAL)), "join": _join,
-    "find": _pattern, "findAll": _finding_all, "isURL": _long_text, "getQuery": _long_text,
+    **dict.fromkeys(("math.greatest", "math.least", "optional.unwrap", "unwrapOpt"), _gone_through),
+    "find": _pattern, "findAll": _finding_all, "isURL": _long_text, "getQuery": _query,
     "containsIP": _contains_ip, "containsCIDR": _contains_cidr,
     "validate": _validate, "fieldSelector": _selector, "labelSelector": _selector, "_==_": equality, "_!=_": equality,
 }  # fmt: skip
 _COMPARISONS: Final = ("less", "less_equals", "greater", "greater_equals")
 _OF_OVERLOADS: Final[Mapping[str, int | Cost]] = {
     **dict.fromkeys(
-        ("starts_with_string", "ends_with_string", "string_to_bytes", "bytes_to_string", "string_format", "strings_quote"),
+        ("starts_with_string", "ends_with_string", "string_to_bytes", "bytes_to_string", "strings_quote"),
         _by_target(TRAVERSAL),
     ),
-    "in_list": _membership, "add_string": _sum, "add_bytes": _sum, "matches_string": _pattern,
+    "string_format": _formatted, "string_to_double": _long_text, "in_list": _membership, "add_list": _joined,
+    "add_string": _sum, "add_bytes": _sum, "matches_string": _pattern,
     "matches": _pattern, "contains_string": _contains, "cidr_ip": 1,
     **{f"{word}_{of}": equality for word in _COMPARISONS for of in ("string", "bytes")},
     "lists_range": lambda arguments, _: arguments[0] + _CALL_AND_LIST if type(arguments[0]) is int else 1,
@@ -211,12 +266,16 @@ _OF_OVERLOADS: Final[Mapping[str, int | Cost]] = {
 }  # fmt: skip
 
 
+# Of operators whose operands may be of any type
+_OF_ANY_OPERANDS: Final[Mapping[str, Cost]] = {"_+_": _joined, "@in": _any_membership}
+
+
 # Those that go by the result; the others are paid for before they are called.
 OF_RESULTS: Final = frozenset((_join, _output))
-# With patterns that are no literals
+# With patterns that are computed
 OF_NEW_PATTERNS: Final[Mapping[Cost, Cost]] = {cost: _of_new_patterns(cost) for cost in (_pattern, _finding_all)}
 # What they find is paid for besides.
-OF_PIECES: Final = frozenset((_finding_all, OF_NEW_PATTERNS[_finding_all]))
+OF_PIECES: Final = frozenset((_finding_all,))
 
 
 def of_call(name: str, overloads: Sequence[Overload], operands: Sequence[Type]) -> int | Cost:
@@ -226,6 +285,8 @@ def of_call(name: str, overloads: Sequence[Overload], operands: Sequence[Type]) 
         return 1
     if only.endswith("sortByAssociatedKeys"):
         return self_compared(1)
+    if not only and name in _OF_ANY_OPERANDS:
+        return _OF_ANY_OPERANDS[name]
     if name == "sort" and only:
         return self_compared(0)
     found = _OF_OVERLOADS.get(only)

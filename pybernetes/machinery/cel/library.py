@@ -33,6 +33,7 @@ from pybernetes.machinery.cel.values import (
     want,
     want_list,
 )
+from pybernetes.machinery.turns import each
 
 Function = Callable[..., Any]
 
@@ -48,7 +49,7 @@ def size(value: Any) -> int:
 
 def _is_sorted(items: Any) -> bool:
     found = want_list(items)
-    return not any(less(b, a) for a, b in pairwise(found))
+    return not any(less(b, a) for a, b in pairwise(each(found)))
 
 
 def _sum(items: Any) -> Any:
@@ -56,7 +57,7 @@ def _sum(items: Any) -> Any:
     if not found:
         return 0
     total = found[0]
-    for item in found[1:]:
+    for item in each(found[1:]):
         total = operators.add(total, item)
     return total
 
@@ -66,7 +67,7 @@ def _extreme(items: Any, which: str, better: Callable[[Any, Any], bool]) -> Any:
     if not found:
         raise CelError(f"{which} called on empty list")
     best = found[0]
-    for item in found[1:]:
+    for item in each(found[1:]):
         if better(item, best):
             best = item
     return best
@@ -224,7 +225,7 @@ def _number(value: Any) -> Any:
 
 def _numbers(values: Sequence[Any]) -> Sequence[Any]:
     found = values[0] if len(values) == 1 and isinstance(values[0], list) else values
-    for value in found:
+    for value in each(found):
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise no_overload()
     return found

@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import total_ordering
 from typing import Any, ClassVar, Final
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from pybernetes.machinery import quantity as quantities
 from pybernetes.machinery import validation
 from pybernetes.machinery.cel.values import NONE, CelError, Optional, no_overload, quoted
 from pybernetes.machinery.quantity import Quantity
+from pybernetes.machinery.turns import each
 
 Function = Callable[..., Any]
 
@@ -166,6 +167,7 @@ def _is_integer(value: Quantity) -> bool:
 # URLs
 
 
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _WRONG_ESCAPE: Final = re.compile(r"%(?![0-9a-fA-F]{2}).{0,2}")
 
 
@@ -175,7 +177,7 @@ def url(text: Any) -> Url:
     why = ""
     if not given:
         why = 'parse "": empty url'
-    elif any(character < " " or character == "\x7f" for character in given):
+    elif _CONTROL.search(given):
         why = f"parse {quoted(given)}: net/url: invalid control character in URL"
     elif (escape := _WRONG_ESCAPE.search(given.partition("?")[0])) is not None:
         why = f'parse "{given}": invalid URL escape "{escape[0]}"'
@@ -209,7 +211,11 @@ def _port(value: Url) -> str:
 
 
 def _query(value: Url) -> dict[str, list[str]]:
-    return parse_qs(urlsplit(value.text).query, keep_blank_values=True)
+    found: dict[str, list[str]] = {}
+    for pair in each(urlsplit(value.text).query.split("&")):
+        for name, text in parse_qsl(pair, keep_blank_values=True):
+            found.setdefault(name, []).append(text)
+    return found
 
 
 # Addresses
@@ -276,10 +282,9 @@ def _link_local_multicast(value: Ip) -> bool:
 # Versions
 
 _SEMVER: Final = re.compile(
-    r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)"
-    r"(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?",
-    re.ASCII,
+    r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-(?P<before>[0-9a-zA-Z.-]*))?(?:\+(?P<build>[0-9a-zA-Z.-]*))?", re.ASCII
 )
+_BEFORE: Final = re.compile(r"0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*", re.ASCII)  # one of its parts
 
 
 def semver(text: Any, normalize: Any = False) -> Version:
@@ -289,10 +294,15 @@ def semver(text: Any, normalize: Any = False) -> Version:
         numbers = [part.lstrip("0") or "0" for part in head.split(".") if head]
         given = ".".join([*numbers, "0", "0"][: max(3, len(numbers))]) + mark + rest
     found = _SEMVER.fullmatch(given)
-    if found is None:
+    before = _parts(found and found["before"])
+    if found is None or not all(map(_BEFORE.fullmatch, each(before))) or not all(_parts(found["build"])):
         why = "No Major.Minor.Patch elements found" if given.count(".") < 2 else "Invalid character(s) found"
         raise CelError(why)
-    return Version((int(found[1]), int(found[2]), int(found[3])), tuple(found[4].split(".")) if found[4] else (), given)
+    return Version((int(found[1]), int(found[2]), int(found[3])), before, given)
+
+
+def _parts(text: str | None) -> tuple[str, ...]:
+    return () if text is None else tuple(text.split("."))
 
 
 # Formats

@@ -12,8 +12,9 @@ from typing import Any, Final
 from pybernetes.machinery.cel import library_kubernetes as kubernetes
 from pybernetes.machinery.cel.conversions import to_string
 from pybernetes.machinery.cel.text_format import format_text
-from pybernetes.machinery.cel.values import CelError, equal, no_overload, quoted, want, want_list, want_texts
+from pybernetes.machinery.cel.values import CelError, are_texts, equal, no_overload, quoted, want, want_list, want_texts
 from pybernetes.machinery.go_regexp import Pattern, compile_pattern
+from pybernetes.machinery.turns import each
 
 _LENGTH_MAX: Final = 16 * 1024 * 1024  # of texts that are made of others: what they cost goes by the others
 
@@ -76,7 +77,7 @@ def _char_at(text: Any, place: Any) -> str:
 
 def _index_of(value: Any, wanted: Any, start: int | None = None) -> int:
     if isinstance(value, list):
-        return next((place for place, item in enumerate(value) if equal(item, wanted)), -1)
+        return next((place for place, item in enumerate(each(value)) if equal(item, wanted)), -1)
     want_texts(value, wanted)
     if start is None:
         return int(value.find(wanted))
@@ -86,7 +87,7 @@ def _index_of(value: Any, wanted: Any, start: int | None = None) -> int:
 
 def _last_index_of(value: Any, wanted: Any, start: int | None = None) -> int:
     if isinstance(value, list):
-        return next((place for place in range(len(value) - 1, -1, -1) if equal(value[place], wanted)), -1)
+        return next((place for place in each(range(len(value) - 1, -1, -1)) if equal(value[place], wanted)), -1)
     want_texts(value, wanted)
     if start is None:
         return int(value.rfind(wanted))
@@ -103,7 +104,9 @@ def _check_place(place: Any) -> None:
 
 
 def _join(items: Any, separator: str = "") -> str:
-    want_texts(separator, *want_list(items))
+    want_texts(separator)
+    if not are_texts(want_list(items)):
+        raise no_overload()
     _check_length(sum(map(len, items)) + len(items) * len(separator))
     return str(separator.join(items))
 

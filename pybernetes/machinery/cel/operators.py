@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from pybernetes.machinery.cel.values import (
@@ -15,6 +16,7 @@ from pybernetes.machinery.cel.values import (
     SetList,
     Timestamp,
     Uint,
+    are_texts,
     at_most,
     contains,
     duration,
@@ -24,6 +26,7 @@ from pybernetes.machinery.cel.values import (
     timestamp,
     type_name,
 )
+from pybernetes.machinery.turns import each, spend
 
 _MAX: Final = 2**63
 _LENGTH_MAX: Final = 1_000_000  # of a list that others are joined to: joining costs nothing, by upstream's count
@@ -100,7 +103,8 @@ def _joined(a: list[Any], b: list[Any]) -> list[Any]:
     """Lists that are sets or maps are merged, as server-side apply would."""
     check_length(a, b)
     if type(a) is SetList:
-        return SetList([*a, *(item for item in b if not contains(a, item))])
+        known = frozenset(a).__contains__ if are_texts(a, b) else partial(contains, a)
+        return SetList([*a, *(item for item in each(b) if not known(item))])
     if type(a) is MapList:
         keys = a.keys
 
@@ -174,7 +178,10 @@ def holds_key(entries: dict[Any, Any], key: Any) -> bool:
     """Python takes `true` for 1; CEL does not."""
     if type(key) not in _KEYS or key not in entries:
         return False
-    return type(key) is str or any(type(known) is bool for known in entries if known == key) is (type(key) is bool)
+    if type(key) is str or key not in (0, 1):
+        return True
+    spend(len(entries) // 10)  # there is no telling, but by looking for it
+    return next(type(known) is bool for known in entries if known == key) is (type(key) is bool)
 
 
 def insert(entries: dict[Any, Any], key: Any, value: Any) -> None:

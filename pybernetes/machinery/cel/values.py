@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pybernetes.machinery import go_duration
 from pybernetes.machinery.quantity import Quantity
+from pybernetes.machinery.turns import each, spend
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -214,8 +215,10 @@ def equal(a: Any, b: Any) -> bool:
         if kind is list:
             if len(a) != len(b):
                 return False
+            spend(len(a))
             return bool(a == b) if _is_plain(a) and _is_plain(b) else all(map(equal, a, b))
         if kind is dict:
+            spend(len(a))
             return len(a) == len(b) and all(key in b and equal(value, b[key]) for key, value in a.items())
         if kind is SetList or kind is MapList:
             return len(a) == len(b) and all(contains(b, item) for item in a)
@@ -233,6 +236,12 @@ def equal(a: Any, b: Any) -> bool:
     return isinstance(a, dict) and isinstance(b, dict) and equal(dict(a), dict(b))
 
 
+def are_texts(*lists: Sequence[Any]) -> bool:
+    """Whether there is nothing else in them."""
+    return all(_TEXTS.issuperset(map(type, items)) for items in lists)
+
+
+_TEXTS: Final = frozenset((str,))
 _PLAIN: Final = frozenset((str, int))
 
 
@@ -244,7 +253,7 @@ def _is_plain(items: Sequence[Any]) -> bool:
 def contains(items: Sequence[Any], wanted: Any) -> bool:
     if type(wanted) is str:
         return wanted in items
-    return any(equal(item, wanted) for item in items)
+    return any(equal(item, wanted) for item in each(items))
 
 
 ORDERED: Final = (int, str, bytes, bool, float, Uint, Duration, Timestamp)

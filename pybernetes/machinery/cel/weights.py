@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pybernetes.machinery.cel.library_kubernetes import Cidr, Ip
 from pybernetes.machinery.cel.values import CostExceeded, MapList, SetList
+from pybernetes.machinery.turns import each, spend
 
 TRAVERSAL: Final = 0.1  # of a character, or an item that is compared
 PARTS_MAX: Final = 2_000_000  # a request of 3 MB has no more
@@ -33,20 +34,19 @@ def traversal(value: Any) -> int:
     """Of a value and all that is in it: a tenth of each text, 1 of all else that has nothing in it. Raises `CostExceeded`."""
     cost = 0
     counter = _Counter()
-    waiting = [value]
+    waiting: list[list[Any] | dict[Any, Any]] = [[value]]
     while waiting:
         part = waiting.pop()
-        if isinstance(part, str):
-            cost += int(len(part.encode("utf-8", "surrogatepass")) * TRAVERSAL)
-        elif isinstance(part, bytes):
-            cost += int(len(part) * TRAVERSAL)
-        elif isinstance(part, list | dict):
-            counter.count(len(part))
-            waiting += part
-            if isinstance(part, dict):
-                waiting += part.values()
-        else:
-            cost += 1
+        for item in each([*part, *part.values()] if isinstance(part, dict) else part):
+            if isinstance(item, str):
+                cost += int(len(item.encode("utf-8", "surrogatepass")) * TRAVERSAL)
+            elif isinstance(item, bytes):
+                cost += int(len(item) * TRAVERSAL)
+            elif isinstance(item, list | dict):
+                counter.count(len(item))
+                waiting.append(item)
+            else:
+                cost += 1
     return max(cost + max(0, counter.surplus), (counter.found - _SHORT_TEXTS_FREE) // 2)
 
 
@@ -56,6 +56,7 @@ def parts(value: list[Any] | dict[Any, Any]) -> int:
     waiting: list[list[Any] | dict[Any, Any]] = [value]
     while waiting:
         part = waiting.pop()
+        spend(1 + len(part) // 10)
         counter.count(len(part) ** 2 if isinstance(part, SetList | MapList) else len(part))
         inner = part.values() if isinstance(part, dict) else part
         if _LEAVES.issuperset(map(type, inner)):

@@ -183,3 +183,25 @@ def test_durations_are_no_longer_than_anybody_writes_them():
     assert program.evaluate({"s": "1h" * 400})[0] is True
     with pytest.raises(CelError, match="type conversion error"):
         program.evaluate({"s": "1h" * 600})
+
+
+MANY = ["a"] * 10_000
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("l.all(x, (l + l).size() > 0)", MANY), ("l.all(x, (dyn(l) + dyn(l)).size() > 0)", MANY),
+        ("l.all(x, '%s'.format([l]) != '')", MANY), ("l.all(x, dyn(x) in dyn(l) || true)", ["a"] * 9_999 + ["b"] * 3_000),
+        ("s.matches('a.{1000}c')", "ab" * 100_000),
+    ],
+)  # fmt: skip
+def test_what_takes_long_for_nothing_upstream_ends_by_its_cost(text: str, value: Any):
+    program = compile_expression(text, {"s": "string", "l": ("list", "string")})
+    with pytest.raises(CostExceeded):
+        program.evaluate({"s": value, "l": value})
+
+
+def test_a_usual_pattern_costs_what_it_costs_upstream():
+    program = compile_expression("s.matches('^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$')", {"s": "string"})
+    assert program.evaluate({"s": "a" * 63})[1] == 64
