@@ -80,7 +80,8 @@ class KindVersions:
         return below.gvk if below is not None else resource.gvk
 
     async def convert(self, obj: Object, source: Resource, target: Resource) -> Object:
-        made = await with_conversions(lambda: self._kinds[source].convert(obj, self._kinds[target]))
+        kind = self._kinds[source]
+        made = await with_conversions(kind, lambda: kind.convert(obj, self._kinds[target]))
         return {**made, "apiVersion": target.api_version}
 
     def settle(self, obj: Object, resource: Resource, subresource: str) -> Sequence[str]:
@@ -104,4 +105,4 @@ class KindVersions:
         kind = self._kinds[resource]
         source = kind.versions.get(obj["apiVersion"], kind)
         # Objects may be stored in a version that is not served.
-        return obj if source is kind else await with_conversions(lambda: source.convert(obj, kind))
+        return obj if source is kind else await with_conversions(source, lambda: source.convert(obj, kind))

@@ -22,7 +22,7 @@ from pybernetes.apiserver.custom_resources import columns
 from pybernetes.apiserver.custom_resources.converter import Converter
 from pybernetes.apiserver.custom_resources.embedded import EmbeddedCheck, compile_embedded
 from pybernetes.apiserver.image import Image
-from pybernetes.apiserver.registry.conversion import ConversionFailed, Localized, Unconverted
+from pybernetes.apiserver.registry.conversion import ConversionFailed, Localized
 from pybernetes.apiserver.registry.kinds import Kind
 from pybernetes.apiserver.registry.metadata import FOREGROUND, ORPHAN, keep_metadata
 from pybernetes.apiserver.registry.strategy import Context, ScalePaths, Strategy
@@ -32,6 +32,7 @@ from pybernetes.machinery.meta import GroupVersionKind, Object, Resource, clone,
 from pybernetes.machinery.resources import Subresource
 from pybernetes.machinery.schema.shapes import Shape, shape_of_structural
 from pybernetes.machinery.schema.structural import Structural
+from pybernetes.machinery.turns import wait_for
 from pybernetes.store.interface import Entry, Revision
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ class CustomKind(Kind):
         source = codec.encode(own)
         found = converter.shared.memory.get(target, source)
         if found is None:
-            raise Unconverted(lambda: target._remembered(converter, [source]))
+            (found,) = wait_for(lambda: target._remembered(converter, [source]))
         made: Object = orjson.loads(found)
         if "resourceVersion" in own["metadata"]:
             made["metadata"]["resourceVersion"] = own["metadata"]["resourceVersion"]

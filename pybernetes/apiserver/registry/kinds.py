@@ -167,7 +167,7 @@ class Kind:
         return obj
 
     def convert(self, obj: Object, target: Kind) -> Object:
-        """An object of this version in another one, a new object. Raises `Unconverted`: see `registry.conversion`."""
+        """An object of this version in another one, a new object. It may wait: see `with_conversions`."""
         return target.from_storage(self.to_storage(clone(obj)))
 
     def check_type(self, obj: Object) -> None:

@@ -246,7 +246,7 @@ class Writes:
     ) -> Entry:
         (seen,) = await kind.localized([current])
         old = kind.object(seen)
-        new = await with_conversions(lambda: change(kind.object(seen)))
+        new = await with_conversions(kind, lambda: change(kind.object(seen)))
         _check_preconditions(kind, new, old, replaces=call.request.method == "PUT")
         errors = list(metadata.validate_immutable(new, old))
         strategy = kind.strategy
@@ -254,7 +254,7 @@ class Writes:
         strategy.default(new)
         given = new["metadata"].get("managedFields")
         metadata.carry_over(new, old)
-        entries = await _tracked(track, new, old, given)
+        entries = await _tracked(kind, track, new, old, given)
         if entries:
             new["metadata"]["managedFields"] = entries
         context = self.context(call)
@@ -361,9 +361,9 @@ def _without_revision(response: Response) -> Response:
     return response
 
 
-async def _tracked(track: Track, new: Object, old: Object, given: object) -> Sequence[Object]:
+async def _tracked(kind: Kind, track: Track, new: Object, old: Object, given: object) -> Sequence[Object]:
     try:
-        return await with_conversions(lambda: track(new, old, given))
+        return await with_conversions(kind, lambda: track(new, old, given))
     except ConversionFailed:
         # Who owns what in other versions cannot be told. Upstream lets the write pass, and forgets the owners.
         return ()

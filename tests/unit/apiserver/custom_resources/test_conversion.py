@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pybernetes.apiserver.custom_resources import conversion
 from pybernetes.apiserver.custom_resources.conversion import InvalidAnswer
 from pybernetes.apiserver.custom_resources.converter import Memory
-from pybernetes.apiserver.registry.conversion import ConversionFailed, Unconverted, with_conversions
+from pybernetes.apiserver.registry.conversion import ConversionFailed
 
 ORIGINAL: Any = {
     "kind": "Widget", "apiVersion": "example.com/v1", "spec": {},
@@ -96,22 +96,6 @@ def test_an_answer_that_is_none_says_why(version: str, change: Any, sentence: st
     with pytest.raises(InvalidAnswer) as error:
         conversion.answered(review, "u", version)
     assert str(error.value) == sentence
-
-
-async def test_a_decision_is_begun_anew_when_a_conversion_it_needs_is_there():
-    known: dict[int, int] = {}
-
-    def squared(number: int) -> int:
-        async def convert() -> None:
-            known[number] = number * number
-
-        if number not in known:
-            raise Unconverted(convert)
-        return known[number]
-
-    assert await with_conversions(lambda: squared(squared(3)) + squared(2)) == 85
-    with pytest.raises(ConversionFailed):
-        await with_conversions(lambda: known.clear() or squared(1))  # type: ignore[func-returns-value]
 
 
 async def test_who_asks_while_somebody_asks_waits_for_the_same_call():
