@@ -1,13 +1,14 @@
 """gzip for large answers, as upstream's APIResponseCompression: resources and documents over 128 KiB, never watches.
 
-The work is done in a thread (zlib lets go of the interpreter), at the quickest level: a list of pods becomes a tenth.
+The work is done in a thread (it lets go of the interpreter), at a quick level: a list of pods becomes a fifth. ISA-L takes a
+fifth of zlib's time and makes less of it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Protocol
 
 from pybernetes.machinery.http.messages import Response
 
@@ -25,6 +26,17 @@ def accepted(accept_encoding: str) -> bool:
     return False
 
 
+class _Compressor(Protocol):
+    def compress(self, data: bytes, /) -> bytes: ...
+    def flush(self) -> bytes: ...
+
+
+def _compressor() -> _Compressor:
+    from isal import isal_zlib  # loaded by those who are asked for gzip
+
+    return isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _GZIP)
+
+
 async def compress(response: Response) -> None:
     """Compress the body in place, if it is large or has no known size."""
     body = response.body
@@ -34,7 +46,7 @@ async def compress(response: Response) -> None:
     if isinstance(body, bytes):
         if len(body) <= THRESHOLD_BYTES:
             return
-        compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
+        compressor = _compressor()
         response.body = await asyncio.to_thread(lambda: compressor.compress(body) + compressor.flush())
     else:
         response.body = _compressed(body)
@@ -43,7 +55,7 @@ async def compress(response: Response) -> None:
 
 
 async def _compressed(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
+    compressor = _compressor()
     try:
         async for chunk in chunks:
             if data := await asyncio.to_thread(compressor.compress, chunk):
