@@ -32,7 +32,7 @@ from pybernetes.machinery.http.messages import Request, Response
 from pybernetes.machinery.http.server import Server
 from pybernetes.machinery.http.tls import self_signed_context
 
-PIECE = 64 * 1024
+PIECE = 120 * 1024
 PAUSE_S = 0.003  # between small requests
 TAIL = 512  # bytes of a part in which its end may show
 
