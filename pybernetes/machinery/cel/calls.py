@@ -90,13 +90,17 @@ def _paid_call(function: Callable[..., Any], runs: Sequence[Run], name: str, cos
             return result
 
         return run_first
-    paid = _paid_before(function, runs, name, cost)
     if not counts_pieces:
-        return paid
+        return _paid_before(function, runs, name, cost)
 
     def run_and_count(frame: Frame) -> Any:
-        result = paid(frame)
-        spend(frame, costs.of_pieces(result))
+        values = [part(frame) for part in runs]
+        spend(frame, cost(values, None) - 1)
+        try:
+            result = function(*values)
+        except _UNFIT as error:
+            raise _unfit(error, name) from None
+        spend(frame, costs.of_pieces(values, result))
         return result
 
     return run_and_count

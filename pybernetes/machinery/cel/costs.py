@@ -18,7 +18,7 @@ from pybernetes.machinery.cel.declarations import Overload
 from pybernetes.machinery.cel.library_kubernetes import Cidr, Ip, NamedFormat, Url, Version
 from pybernetes.machinery.cel.types import Type
 from pybernetes.machinery.cel.values import SetList, Uint, are_texts
-from pybernetes.machinery.cel.weights import TRAVERSAL, parts, size, traversal
+from pybernetes.machinery.cel.weights import SEARCHED_EACH, TRAVERSAL, parts, size, traversal
 from pybernetes.machinery.go_regexp import PatternTooLarge, compile_pattern
 from pybernetes.machinery.quantity import Quantity
 
@@ -120,9 +120,10 @@ def _finding_all(arguments: Sequence[Any], result: Any) -> int:
     return _pattern(arguments, result)
 
 
-def of_pieces(result: Any) -> int:
-    """Many that are found cost each, though not for upstream."""
-    return max(0, size(result) - _PIECES_FREE)
+def of_pieces(arguments: Sequence[Any], result: Any) -> int:
+    """Many that are found cost each, though not for upstream; and for each, all of the text may have been looked at."""
+    many = max(0, size(result) - _PIECES_FREE)
+    return many + many * size(arguments[0]) // SEARCHED_EACH
 
 
 def by_program(cost: Cost, pattern: str) -> Cost:

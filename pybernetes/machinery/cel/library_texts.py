@@ -12,11 +12,25 @@ from typing import Any, Final
 from pybernetes.machinery.cel import library_kubernetes as kubernetes
 from pybernetes.machinery.cel.conversions import to_string
 from pybernetes.machinery.cel.text_format import format_text
-from pybernetes.machinery.cel.values import CelError, are_texts, equal, no_overload, quoted, want, want_list, want_texts
+from pybernetes.machinery.cel.values import (
+    CelError,
+    CostExceeded,
+    are_texts,
+    equal,
+    no_overload,
+    quoted,
+    want,
+    want_list,
+    want_texts,
+)
+from pybernetes.machinery.cel.weights import SEARCHED_EACH
 from pybernetes.machinery.go_regexp import Pattern, compile_pattern
 from pybernetes.machinery.turns import each
 
 _LENGTH_MAX: Final = 16 * 1024 * 1024  # of texts that are made of others: what they cost goes by the others
+
+
+_SEARCHED_MAX: Final = 1_000_000 * SEARCHED_EACH  # for each that is found, what is behind may be looked at to its end
 
 
 def _check_length(length: int) -> None:
@@ -44,8 +58,13 @@ def find(text: Any, pattern: Any) -> str:
 def find_all(text: Any, pattern: Any, limit: Any = -1) -> list[str]:
     want_texts(text, pattern)
     want(limit, int)
-    found = _pattern(pattern).find_all(text)
-    return list(found if limit < 0 else islice(found, limit))
+    pieces = _pattern(pattern).find_all(text)
+    found = []
+    for piece in pieces if limit < 0 else islice(pieces, limit):
+        found.append(piece)
+        if len(found) * len(text) > _SEARCHED_MAX:  # `costs` would say so, but only then
+            raise CostExceeded("operation cancelled: actual cost limit exceeded")
+    return found
 
 
 def _contains(text: Any, part: Any) -> bool:

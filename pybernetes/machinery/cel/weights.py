@@ -13,6 +13,7 @@ from pybernetes.machinery.cel.values import CostExceeded, MapList, SetList
 from pybernetes.machinery.turns import each, spend
 
 TRAVERSAL: Final = 0.1  # of a character, or an item that is compared
+SEARCHED_EACH: Final = 2000  # characters that a search may look at in the time of a unit
 PARTS_MAX: Final = 2_000_000  # a request of 3 MB has no more
 _CONTAINERS_FREE: Final = 100  # upstream does not count them at all
 _SHORT_TEXTS_FREE: Final = 1000  # which cost nothing upstream
