@@ -21,6 +21,29 @@ STREAMS_MAX: Final = 250  # of an HTTP/2 connection at once: what --http2-max-st
 NEVER: Final = float("inf")
 
 
+class Outbox:
+    """Answers of one turn of the loop, which leave together at its end.
+
+    Each is a system call of its own, and one that finds its reader asleep has to wake it; of many in a row only the first does.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._letters: list[tuple[asyncio.Transport, bytes]] = []
+
+    def put(self, transport: asyncio.Transport, data: bytes) -> None:
+        """To be sent in this order; what is written to the transport directly would overtake it: `empty` first."""
+        if not self._letters:
+            self._loop.call_soon(self.empty)
+        self._letters.append((transport, data))
+
+    def empty(self) -> None:
+        letters, self._letters = self._letters, []
+        for transport, data in letters:
+            if not transport.is_closing():
+                transport.write(data)
+
+
 class Owner(Protocol):
     """The server, as its connections see it."""
 
@@ -28,6 +51,9 @@ class Owner(Protocol):
     body_limit: int
     streams_max: int  # of one connection, at once
     stopping: bool
+
+    @property
+    def outbox(self) -> Outbox: ...
 
     def date(self) -> str:
         """The `Date` header."""

@@ -35,6 +35,7 @@ log = logger("http")
 
 LINGER_S = 0.5  # between a refusal and the end of the connection
 PIECE_BYTES = 120 * 1024  # of a body that are handed to the socket at once
+SMALL_BYTES = 16 * 1024  # of a body that leaves with the other answers of its turn
 PIPELINE_LIMIT = 16  # requests parsed ahead of the one being served
 UPGRADED_BUFFER_BYTES = 256 * 1024
 
@@ -70,6 +71,7 @@ class Http1Connection(asyncio.Protocol):
         "_last",
         "_last_fields",
         "_loop",
+        "_outbox",
         "_parser",
         "_peer",
         "_peer_certificate",
@@ -109,6 +111,7 @@ class Http1Connection(asyncio.Protocol):
         self._peer = ""
         self._blocked_since = NEVER  # when the send buffer filled up
         self._last_fields = LastFields()
+        self._outbox = server.outbox
         self._last: Request | None = None  # that the parser has completed in this turn
         self._repeatable = b""  # the head of `_repeated` from the end of its first line on; empty: there is none
         self._repeated: Request = cast(Request, None)
@@ -400,8 +403,11 @@ class Http1Connection(asyncio.Protocol):
     async def _serve(self) -> None:
         try:
             while not self._closing:
+                if self._can_write is not None:
+                    await self._can_write
                 if not self._requests:
                     if self._refusal is not None:
+                        self._outbox.empty()
                         self._transport.write(self._refusal)
                         # Closing with bytes unread resets the connection, and the answer may be lost with it.
                         if self._transport.can_write_eof():
@@ -414,6 +420,7 @@ class Http1Connection(asyncio.Protocol):
                 self._resume_reading()
                 response = await answer(self._server.handler, request)
                 if response.status == 101 and response.upgrade is not None and self._upgraded:
+                    self._outbox.empty()
                     self._transport.write(self._head(response, -1, "Upgrade"))
                     await response.upgrade(self)
                     return
@@ -424,13 +431,11 @@ class Http1Connection(asyncio.Protocol):
                 if isinstance(body, bytes):
                     head = self._head(response, len(body), "" if keep else "close")
                     if request.method == "HEAD":
-                        self._transport.write(head)
-                    elif len(body) <= PIECE_BYTES:
-                        self._transport.write(head + body)
+                        self._outbox.put(self._transport, head)
+                    elif len(body) <= SMALL_BYTES:
+                        self._outbox.put(self._transport, head + body)
                     else:
                         await self._send(head, body)
-                    if self._can_write is not None:
-                        await self._can_write
                 else:
                     keep = await self._stream(request, response, body, keep) and keep
                 if not keep or self._server.stopping:
@@ -444,11 +449,13 @@ class Http1Connection(asyncio.Protocol):
         except ConnectionError:
             pass
         finally:
+            self._outbox.empty()
             if not self._transport.is_closing():
                 self._transport.close()
 
     async def _send(self, head: bytes, body: bytes) -> None:
         """A large body, piece by piece: encrypted at once it would take its size thrice, and everybody else's turn."""
+        self._outbox.empty()
         self._transport.write(head)
         whole = memoryview(body)
         for start in range(0, len(body), PIECE_BYTES):
@@ -460,6 +467,7 @@ class Http1Connection(asyncio.Protocol):
     async def _stream(self, request: Request, response: Response, body: AsyncIterator[bytes], keep: bool) -> bool:
         """Send the chunks; True if the body was sent to its end, so that another request may follow."""
         chunked = "content-length" not in {name.lower() for name in response.headers}
+        self._outbox.empty()
         write = self._transport.write
         write(self._head(response, -1 if chunked else -2, "" if keep else "close"))
         self._streaming = True

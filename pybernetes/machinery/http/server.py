@@ -15,7 +15,7 @@ from email.utils import format_datetime
 from typing import cast
 
 from pybernetes.machinery.clock import Clock
-from pybernetes.machinery.http.connections import BODY_LIMIT_BYTES, HEAD_LIMIT_BYTES, STREAMS_MAX, Connection
+from pybernetes.machinery.http.connections import BODY_LIMIT_BYTES, HEAD_LIMIT_BYTES, STREAMS_MAX, Connection, Outbox
 from pybernetes.machinery.http.http1 import Http1Connection
 from pybernetes.machinery.http.messages import Handler
 
@@ -49,6 +49,7 @@ class Server:
         self._sweeper: asyncio.Task[None] | None = None
         self._all_gone: asyncio.Event | None = None  # while stopping
         self._date = ""
+        self.outbox = Outbox(asyncio.get_running_loop())
         self._date_until = 0.0
 
     async def start(self, host: str, port: int, ssl_context: ssl.SSLContext | None = None, *, shared: bool = False) -> None:

@@ -15,13 +15,13 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from pybernetes.store.embedded.log import Batch, State
-from pybernetes.store.embedded.tables import Contents, connect, load, statements
+from pybernetes.store.embedded.tables import Contents, Statement, connect, load, statements
 from pybernetes.store.interface import StoreError, Unavailable
 
 FILES = ("state.db", "state.db-wal")
@@ -61,7 +61,9 @@ class SqliteLog:
             raise Unavailable(f"cannot open the store in {self._directory}: {error.strerror}") from error
 
     def commit(self, batch: Batch, done: Callable[[Exception | None], None]) -> None:
-        self._submit(lambda: self._commit(batch), lambda _, error: done(error))
+        # Made here: on the thread each step would wait for the interpreter's lock, which the loop gives away now and then.
+        made = statements(batch, self._contents)
+        self._submit(lambda: self._commit(made), lambda _, error: done(error))
 
     async def recover(self) -> State:
         return await self._call(self._reopen)
@@ -133,8 +135,7 @@ class SqliteLog:
             connection.execute("UPDATE deleted SET revision = revision")  # a page written and fsynced, and nothing else
         return state
 
-    def _commit(self, batch: Batch) -> None:
-        made = statements(batch, self._contents)
+    def _commit(self, made: Sequence[Statement]) -> None:
         with self._transaction(alone=len(made) == 1) as connection:
             for statement in made:
                 connection.execute(*statement)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pybernetes.machinery.http import http1
-from pybernetes.machinery.http.connections import BODY_LIMIT_BYTES
+from pybernetes.machinery.http.connections import BODY_LIMIT_BYTES, Outbox
 from pybernetes.machinery.http.messages import Request, Response
 
 
@@ -21,10 +21,12 @@ class Owner:
 
     def __init__(self) -> None:
         self.asked: list[Request] = []
+        self.outbox = Outbox(asyncio.get_running_loop())
 
     async def handler(self, request: Request) -> Response:
         self.asked.append(request)
-        return Response(200, {"Content-Type": "text/plain"}, request.path.encode())
+        repeated = int(request.query) if request.query.isdigit() else 1
+        return Response(200, {"Content-Type": "text/plain"}, request.path.encode() * repeated)
 
     def date(self) -> str:
         return "now"
@@ -179,6 +181,24 @@ async def test_fields_on_several_lines_are_nobodys_habit() -> None:
     (request,) = await peer.say(head("/", "Impersonate-Group: a", "Impersonate-Group: b"))
     assert request.memo is None
     await peer.leave()
+
+
+async def test_answers_of_one_turn_leave_in_the_order_of_their_requests_whatever_their_size() -> None:
+    peer = Peer()
+    sizes = (1, http1.SMALL_BYTES, 1, http1.PIECE_BYTES, 1)
+    await peer.say(b"".join(head(f"/{number}?{size}") for number, size in enumerate(sizes)))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    bodies = peer.sent.split(b"HTTP/1.1 200 OK\r\n")[1:]
+    assert [body.partition(b"\r\n\r\n")[2] for body in bodies] == [f"/{i}".encode() * size for i, size in enumerate(sizes)]
+    await peer.leave()
+
+
+async def test_what_is_answered_is_sent_before_the_connection_closes() -> None:
+    peer = Peer()
+    await peer.say(head("/a", "Connection: close"))
+    assert peer.sent.endswith(b"/a")
+    assert peer.closed
 
 
 async def test_two_requests_in_one_piece_are_two() -> None:
