@@ -119,7 +119,7 @@ async def list_(call: Call, kind: Kind, image: Image) -> Response:
     if len(found.entries) <= CHUNK_ITEMS:
         return rendering.respond(200, b"".join(chunks), call.warnings)
     response = rendering.respond(200, b"", call.warnings)
-    response.body = _in_turns(chunks)
+    response.body, response.ends_anywhere = _in_turns(chunks), False
     return response
 
 

@@ -63,6 +63,7 @@ class Http1Connection(asyncio.Protocol):
         "_body_size",
         "_can_write",
         "_closing",
+        "_ends_anywhere",
         "_expects_continue",
         "_fields_size",
         "_head_size",
@@ -103,6 +104,7 @@ class Http1Connection(asyncio.Protocol):
         self._raw = bytearray()  # bytes after an upgrade
         self._upgraded = False
         self._streaming = False
+        self._ends_anywhere = True  # what is streamed
         self._reading_paused = False
         self._closing = False  # the peer is gone, or we are about to go
         self._refusal: bytes | None = None  # what is wrong with the request that comes last
@@ -390,7 +392,7 @@ class Http1Connection(asyncio.Protocol):
             self._closing = True
             self._transport.close()
             self._notify()
-        elif (self._streaming or self._upgraded) and self.task is not None:
+        elif ((self._streaming and self._ends_anywhere) or self._upgraded) and self.task is not None:
             self.task.cancel()
 
     def abort(self) -> None:
@@ -470,7 +472,7 @@ class Http1Connection(asyncio.Protocol):
         self._outbox.empty()
         write = self._transport.write
         write(self._head(response, -1 if chunked else -2, "" if keep else "close"))
-        self._streaming = True
+        self._streaming, self._ends_anywhere = True, response.ends_anywhere
         complete = False
         try:
             if request.method != "HEAD":
@@ -486,7 +488,7 @@ class Http1Connection(asyncio.Protocol):
         except asyncio.CancelledError:
             if not self._server.stopping:
                 raise
-            complete = True  # an orderly end: what was sent is whole
+            complete = response.ends_anywhere  # then it is an orderly end
         except ConnectionError:
             raise
         except Exception:

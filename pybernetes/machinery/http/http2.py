@@ -419,7 +419,7 @@ class Http2Connection(asyncio.Protocol):
     async def _stream(self, stream: Stream, request: Request, response: Response, body: AsyncIterator[bytes]) -> None:
         code: Code | None = None
         ended = False
-        stream.streaming = True
+        stream.streaming, stream.ends_anywhere = True, response.ends_anywhere
         try:
             if self._gone(stream):
                 return
@@ -431,8 +431,8 @@ class Http2Connection(asyncio.Protocol):
                     if chunk:
                         await self._send(stream, chunk, 0)
         except asyncio.CancelledError:
-            if not self._server.stopping:
-                raise  # else an orderly end: what was sent is whole
+            if not (self._server.stopping and response.ends_anywhere):
+                raise  # else it is an orderly end
         except ConnectionError:
             raise
         except Exception:
@@ -558,7 +558,7 @@ class Http2Connection(asyncio.Protocol):
             return
         self._take_leave()
         for stream in tuple(self._streams.values()):
-            if stream.streaming and stream.task is not None:
+            if stream.streaming and stream.ends_anywhere and stream.task is not None:
                 stream.task.cancel()
             elif not stream.whole:
                 self._reset_stream(stream.id, Code.REFUSED_STREAM)

@@ -19,8 +19,8 @@ class Stream:
     """One request and its answer, with what flow control and the clock hold against it."""
 
     __slots__ = (
-        "body", "deadline", "granted", "head", "id", "received", "size", "streaming", "task", "waiting_since", "wake", "whole",
-        "window",
+        "body", "deadline", "ends_anywhere", "granted", "head", "id", "received", "size", "streaming", "task", "waiting_since",
+        "wake", "whole", "window",
     )  # fmt: skip
 
     def __init__(self, stream_id: int, head: header_blocks.Head, window: int, deadline: float) -> None:
@@ -35,6 +35,7 @@ class Stream:
         self.deadline = deadline  # for the body
         self.task: asyncio.Task[None] | None = None
         self.streaming = False
+        self.ends_anywhere = True  # what is streamed
         self.wake: asyncio.Future[None] | None = None  # set while it cannot send
         self.waiting_since = NEVER
 

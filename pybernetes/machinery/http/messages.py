@@ -114,6 +114,9 @@ class Response:
     body: bytes | AsyncIterator[bytes] = b""
     # With status 101: called with the connection once the head is sent; the connection is closed when it returns.
     upgrade: Callable[[Upgradable], Awaitable[None]] | None = None
+    # Of a body that is an iterator: whether what was sent of it is worth something (a watch, a log), so that a server which
+    # stops ends it there. One that is not (a list) is sent to its end.
+    ends_anywhere: bool = True
 
 
 Handler = Callable[[Request], Awaitable[Response]]

@@ -100,6 +100,24 @@ async def test_stopping_ends_streams_in_an_orderly_way() -> None:
     assert (await asking).endswith(b"5\r\nfirst\r\n0\r\n\r\n")
 
 
+@pytest.mark.parametrize(("takes_s", "end"), [(0.3, b"4\r\nlast\r\n0\r\n\r\n"), (3600, b"5\r\nfirst\r\n")])
+async def test_what_is_nothing_in_part_is_sent_to_its_end_or_seen_to_be_cut(takes_s: float, end: bytes) -> None:
+    async def items() -> AsyncIterator[bytes]:
+        yield b"first"
+        await asyncio.sleep(takes_s)
+        yield b"last"
+
+    async def handler(_: Request) -> Response:
+        return Response(200, {}, items(), ends_anywhere=False)
+
+    server = Server(handler, clock=SystemClock())
+    await server.start("127.0.0.1", 0)
+    asking = asyncio.create_task(exchange(server, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
+    await asyncio.sleep(0.1)
+    await server.stop(1)
+    assert (await asking).endswith(end)
+
+
 async def test_a_handler_may_have_the_connection_closed() -> None:
     async def handler(_: Request) -> Response:
         return Response(429, {"Connection": "close"}, b"later")

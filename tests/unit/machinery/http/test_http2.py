@@ -296,23 +296,32 @@ async def test_an_orderly_stop_ends_streams_and_waits_for_answers() -> None:
     async def handler(request: Request) -> Response:
         if request.path == "/watch":
             return Response(200, {}, lines())
+        if request.path == "/list":
+            return Response(200, {}, items(), ends_anywhere=False)
         await release.wait()
         return Response(200, {}, b"done")
+
+    async def items() -> AsyncIterator[bytes]:
+        yield b"first"
+        await release.wait()
+        yield b"last"
 
     peer = Peer(handler)
     peer.request(1, "/watch")
     peer.request(3)
+    peer.request(7, "/list")
     await peer.settle()
     peer.owner.stopping = True
     peer.connection.finish()
-    peer.request(5)
+    peer.request(9)
     await peer.settle()
-    assert peer.goaway() == Code.NO_ERROR and int.from_bytes(peer.of(0, frames.GOAWAY)[0].payload[:4], "big") == 3
+    assert peer.goaway() == Code.NO_ERROR and int.from_bytes(peer.of(0, frames.GOAWAY)[0].payload[:4], "big") == 7
     assert peer.of(1)[-1].flags & END
     assert not peer.closed
     release.set()
     await peer.settle()
-    assert peer.body(3) == b"done" and peer.closed and not peer.of(5, frames.HEADERS)
+    assert peer.body(3) == b"done" and peer.closed and not peer.of(9, frames.HEADERS)
+    assert peer.body(7) == b"firstlast" and peer.of(7)[-1].flags & END
 
 
 async def test_a_handler_may_send_the_client_away_while_other_streams_go_on() -> None:
