@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from pybernetes.cli.failure import leaves
 from pybernetes.machinery import log
 
 Options = TypeVar("Options")
@@ -34,7 +35,7 @@ def run_component(name: str, run: Callable[[Options], Awaitable[None]], options:
     try:
         uvloop.run(until_stopped())
     except Exception as error:
-        causes = list(_leaves(error))
+        causes = leaves(error)
         if all(isinstance(cause, OSError | ValueError) for cause in causes):
             # What an operator can mend (a port in use, a file not there) is a sentence; the rest is a bug with its traceback.
             for cause in causes:
@@ -43,9 +44,3 @@ def run_component(name: str, run: Callable[[Options], Awaitable[None]], options:
         else:
             logger.exception("Failed", err=error)
         sys.exit(1)
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for member in error.exceptions for leaf in _leaves(member)]
-    return [error]

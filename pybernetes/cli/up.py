@@ -22,7 +22,7 @@ import click
 from pybernetes.cli import containerd, credentials, machine, preflight, state
 from pybernetes.cli.components import API_PORT, CLUSTER_DOMAIN, KUBERNETES_SERVICE_IP, components, tcp_ports
 from pybernetes.cli.credentials import ApiAddress
-from pybernetes.cli.failure import Failure
+from pybernetes.cli.failure import Failure, leaves
 from pybernetes.cli.layout import DATA_DIR, LOG_DIR, RUN_DIR, Layout
 from pybernetes.cli.processes import stop
 from pybernetes.machinery import log
@@ -169,15 +169,20 @@ def _wait_ready(layout: Layout, address: ApiAddress, clock: Clock, say: Say, *, 
 
     try:
         uvloop.run(_until_ready(layout, address, clock, say, since))
-    except* Failure as failed:
-        raise failed.exceptions[0] from None
-    except* StatusError as refused:
-        raise Failure(f"The API server refused what a cluster needs: {refused.exceptions[0]}.") from refused
-    except* TimeoutError as late:
-        raise Failure(
-            f"The cluster is not ready after {READY_TIMEOUT_S:.0f} s: `pyb status` shows which component is ill, "
-            f"and the logs are in {layout.logs}."
-        ) from late
+    except Exception as error:  # not except*: what such a block raises is a group, in the first releases that have it
+        causes = leaves(error)
+        for failure in causes:
+            if isinstance(failure, Failure):
+                raise failure from None
+        for cause in causes:
+            if isinstance(cause, StatusError):
+                raise Failure(f"The API server refused what a cluster needs: {cause}.") from error
+            if isinstance(cause, TimeoutError):
+                raise Failure(
+                    f"The cluster is not ready after {READY_TIMEOUT_S:.0f} s: `pyb status` shows which component is ill, "
+                    f"and the logs are in {layout.logs}."
+                ) from error
+        raise
 
 
 async def _until_ready(layout: Layout, address: ApiAddress, clock: Clock, say: Say, since: datetime | None) -> None:
