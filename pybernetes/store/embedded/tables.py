@@ -184,6 +184,8 @@ def load(connection: sqlite3.Connection, contents: Contents) -> State:
     leases: dict[int, int] = dict(connection.execute("SELECT id, ttl_s FROM lease").fetchall())
     (deleted, total) = connection.execute("SELECT revision, total FROM deleted").fetchone()
     try:
+        if any(type(ttl_s) is not int or ttl_s <= 0 for ttl_s in leases.values()):
+            raise ValueError("a lease without a time to live")
         revision = max((entry.mod_revision for entry in entries), default=Revision(0))
         totals = {total} if deleted >= revision else set()
         revision = max(revision, deleted)

@@ -187,6 +187,8 @@ def test_a_row_that_was_lost_altered_or_added_is_found(written: tuple[Path, list
         "INSERT INTO entry VALUES (1000, '/registry/pods/x', x'00', 1000, 1, 0, NULL, -1)",
         "UPDATE deleted SET revision = 1000, total = -1",
         "UPDATE deleted SET revision = 0; UPDATE entry SET total = NULL",
+        "INSERT INTO lease VALUES (0, 'x')",
+        "INSERT INTO lease VALUES (0, 0)",
     )):  # fmt: skip
         copy = tmp_path / str(number)
         shutil.copytree(base, copy)
