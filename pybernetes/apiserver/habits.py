@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pybernetes.apiserver import compression, indenting
 from pybernetes.apiserver.attributes import User
-from pybernetes.machinery.http.messages import Request
+from pybernetes.machinery.http.messages import Memo, Request
 
 
 class Habits:
@@ -23,8 +23,8 @@ class Habits:
 
 def of(request: Request) -> Habits:
     memo = request.memo
-    if memo is None:
-        return Habits(request.headers)
+    if memo is None:  # nobody shares it, and this request asks several times
+        memo = request.memo = Memo()
     kept = memo.kept
     if type(kept) is not Habits:
         kept = memo.kept = Habits(request.headers)

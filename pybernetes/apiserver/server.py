@@ -148,9 +148,9 @@ class ApiServer:
         self._proxy = Proxy(self.reader, config.kubelets, self._authorizer, admission, clock=clock, entropy=entropy)
         self._discovery = Discovery(f"{config.external_hostname or config.advertise_address}:{config.secure_port}")
         self._openapi = OpenApi()
-        self._reviews = reviews.handlers(self._authenticator, self._authorizer, self._clock)
+        asked = reviews.handlers(self._authenticator, self._authorizer, self._clock)
         self._routes = {
-            (found.group, found.version, found.plural): Route(found, self.kinds.get(found), self._reviews.get(found))
+            (found.group, found.version, found.plural): Route(found, self.kinds.get(found), asked.get(found))
             for found in resources.BUILTIN
         }
         self._conversions = Conversions(self._webhooks, clock=clock, entropy=entropy)

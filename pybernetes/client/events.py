@@ -7,11 +7,9 @@ become one "(combined from similar events)"; an event seen before is a patch of 
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Hashable
+from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Generic, TypeVar
 
 from pybernetes.client.rest import Client, PatchType
 from pybernetes.client.transport import ConnectionFailed
@@ -20,6 +18,8 @@ from pybernetes.machinery.clock import Clock, rfc3339
 from pybernetes.machinery.entropy import Entropy, jittered
 from pybernetes.machinery.log import logger
 from pybernetes.machinery.meta import Object, Resource
+from pybernetes.machinery.recent import Recent
+from pybernetes.machinery.token_bucket import TokenBucket
 
 log = logger("events")
 
@@ -34,33 +34,6 @@ SPAM_REFILL_S = 300.0  # one more event for a source and object every so often
 SIMILAR_MAX = 10
 SIMILAR_WINDOW = timedelta(minutes=10)
 COMBINED_PREFIX = "(combined from similar events): "
-
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
-
-
-class _Recent(Generic[K, V]):
-    """A dict of the `CACHE_MAX` most recently used."""
-
-    def __init__(self) -> None:
-        self._entries: OrderedDict[K, V] = OrderedDict()
-
-    def get(self, key: K) -> V | None:
-        if key in self._entries:
-            self._entries.move_to_end(key)
-        return self._entries.get(key)
-
-    def put(self, key: K, value: V) -> None:
-        self._entries[key] = value
-        self._entries.move_to_end(key)
-        if len(self._entries) > CACHE_MAX:
-            self._entries.popitem(last=False)
-
-
-@dataclass(slots=True)
-class _Bucket:
-    tokens: float
-    at_s: float
 
 
 @dataclass(slots=True)
@@ -103,9 +76,9 @@ class EventRecorder:
         self._entropy = entropy
         self._queue: deque[_Note] = deque()
         self._filled = asyncio.Event()
-        self._buckets: _Recent[Identity, _Bucket] = _Recent()
-        self._similar: _Recent[Identity, _Similar] = _Recent()
-        self._written: _Recent[Identity, _Written] = _Recent()
+        self._buckets: Recent[Identity, TokenBucket] = Recent(CACHE_MAX)
+        self._similar: Recent[Identity, _Similar] = Recent(CACHE_MAX)
+        self._written: Recent[Identity, _Written] = Recent(CACHE_MAX)
         self._last_stamp = 0
 
     def event(self, obj: Object, type_: str, reason: str, message: str, *, field_path: str = "") -> None:
@@ -166,15 +139,11 @@ class EventRecorder:
 
     def _allowed(self, source: Identity) -> bool:
         """Take a token from the bucket of this source and object."""
-        now_s = self._clock.monotonic()
-        bucket = self._buckets.get(source) or _Bucket(SPAM_BURST, now_s)
-        bucket.tokens = min(SPAM_BURST, bucket.tokens + (now_s - bucket.at_s) / SPAM_REFILL_S)
-        bucket.at_s = now_s
-        allowed = bucket.tokens >= 1
-        if allowed:
-            bucket.tokens -= 1
-        self._buckets.put(source, bucket)
-        return allowed
+        bucket = self._buckets.get(source)
+        if bucket is None:
+            bucket = TokenBucket(1 / SPAM_REFILL_S, SPAM_BURST, self._clock)
+            self._buckets.put(source, bucket)
+        return bucket.take()
 
     def _combined(self, kind: Identity, message: str, now: datetime) -> tuple[str, Identity]:
         """The message to show and the key to count under: the message's own, or that of all similar ones."""

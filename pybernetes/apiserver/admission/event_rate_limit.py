@@ -7,7 +7,6 @@ Source: https://kubernetes.io/docs/reference/config-api/apiserver-eventratelimit
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +16,7 @@ from pybernetes.apiserver.admission.interface import AdmissionPlugin, AdmissionR
 from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.errors import FieldError, TooManyRequests
 from pybernetes.machinery.meta import Object
+from pybernetes.machinery.recent import Recent
 from pybernetes.machinery.resources import EVENTS
 from pybernetes.machinery.token_bucket import TokenBucket
 
@@ -98,16 +98,14 @@ class _Enforced:
     def __init__(self, limit: Limit, clock: Clock) -> None:
         self._limit = limit
         self._clock = clock
-        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+        self._buckets: Recent[str, TokenBucket] = Recent(limit.cache_size)
 
     def refusal(self, request: AdmissionRequest) -> str:
         """Why the Event is one too many; "" if it is not."""
-        limit, buckets = self._limit, self._buckets
+        limit = self._limit
         key = _KEYS[limit.type](request)
-        bucket = buckets.get(key)
+        bucket = self._buckets.get(key)
         if bucket is None:
-            bucket = buckets[key] = TokenBucket(limit.qps, limit.burst, self._clock)
-            if len(buckets) > limit.cache_size:
-                buckets.popitem(last=False)
-        buckets.move_to_end(key)
+            bucket = TokenBucket(limit.qps, limit.burst, self._clock)
+            self._buckets.put(key, bucket)
         return "" if bucket.take() else f"limit reached on type {limit.type} for key {key}"

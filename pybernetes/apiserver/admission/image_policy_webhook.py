@@ -5,7 +5,6 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/admission-contro
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -20,6 +19,7 @@ from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.entropy import Entropy
 from pybernetes.machinery.log import logger
 from pybernetes.machinery.meta import Object, annotations_of
+from pybernetes.machinery.recent import Recent
 from pybernetes.machinery.resources import PODS
 
 log = logger("apiserver")
@@ -101,7 +101,7 @@ class ImagePolicyWebhook(AdmissionPlugin):
         self._configuration = configuration
         self._remote = remote
         self._clock = clock
-        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._kept: Recent[bytes, _Kept] = Recent(KEPT_MAX)
 
     async def close(self) -> None:
         await self._remote.close()
@@ -138,7 +138,6 @@ class ImagePolicyWebhook(AdmissionPlugin):
         key = orjson.dumps(spec)
         known = self._kept.get(key)
         if known is not None and known.until_s > self._clock.monotonic():
-            self._kept.move_to_end(key)
             return known.status
         review = {"kind": "ImageReview", "apiVersion": "imagepolicy.k8s.io/v1alpha1", "metadata": {}, "spec": spec}
         status = (await self._remote.post({**review, "status": {}})).get("status")
@@ -146,10 +145,7 @@ class ImagePolicyWebhook(AdmissionPlugin):
             status = {}
         ttl_s = self._configuration.allow_ttl_s if status.get("allowed") is True else self._configuration.deny_ttl_s
         if ttl_s > 0:
-            self._kept[key] = _Kept(status, self._clock.monotonic() + ttl_s)
-            self._kept.move_to_end(key)
-            if len(self._kept) > KEPT_MAX:
-                self._kept.popitem(last=False)
+            self._kept.put(key, _Kept(status, self._clock.monotonic() + ttl_s))
         return status
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import OrderedDict
 from typing import Final, NamedTuple
 
 from pybernetes.apiserver.authentication.interface import Identity, TokenAuthenticator
 from pybernetes.machinery.clock import Clock
+from pybernetes.machinery.recent import Recent
 
 ENTRIES_MAX: Final = 4096  # the longest unused goes
 
@@ -32,14 +32,13 @@ class CachedTokens:
         self._tokens = tokens
         self._clock = clock
         self._ttl_s = {True: success_ttl_s, False: failure_ttl_s}
-        self._known: OrderedDict[_Key, _Known] = OrderedDict()
+        self._known: Recent[_Key, _Known] = Recent(ENTRIES_MAX)
         self._asking: dict[_Key, asyncio.Task[Identity | None]] = {}
 
     async def authenticate_token(self, token: str, audiences: tuple[str, ...]) -> Identity | None:
         key = (audiences, hashlib.sha256(token.encode()).digest())
         known = self._known.get(key)
         if known is not None and known.until > self._clock.monotonic():
-            self._known.move_to_end(key)
             return known.identity
         asking = self._asking.get(key)
         if asking is None:
@@ -59,10 +58,7 @@ class CachedTokens:
         identity = await self._tokens.authenticate_token(token, audiences)
         ttl_s = self._ttl_s[identity is not None]
         if ttl_s > 0:
-            self._known[key] = _Known(identity, self._clock.monotonic() + ttl_s)
-            self._known.move_to_end(key)
-            if len(self._known) > ENTRIES_MAX:
-                self._known.popitem(last=False)
+            self._known.put(key, _Known(identity, self._clock.monotonic() + ttl_s))
         return identity
 
     def _asked(self, key: _Key, task: asyncio.Task[Identity | None]) -> None:

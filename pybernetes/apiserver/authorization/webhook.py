@@ -6,7 +6,6 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/webhook/
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from typing import Final, NamedTuple, Protocol
 
 import orjson
@@ -21,6 +20,7 @@ from pybernetes.apiserver.kubeconfig_webhook import Observe, WebhookFailed
 from pybernetes.machinery.clock import Clock
 from pybernetes.machinery.log import logger
 from pybernetes.machinery.meta import Object
+from pybernetes.machinery.recent import Recent
 from pybernetes.machinery.turns import by_turns
 
 log = logger("apiserver")
@@ -55,7 +55,7 @@ class WebhookAuthorizer:
         self._metrics = metrics
         self._remote = remote
         self._on_failure = Decision.DENY if config.denies_on_failure else Decision.NO_OPINION
-        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._kept: Recent[bytes, _Kept] = Recent(KEPT_MAX)
 
     async def authorize(self, user: User, info: RequestInfo) -> Verdict:
         spec = questions.spec_of(user, info)
@@ -67,7 +67,6 @@ class WebhookAuthorizer:
         key = orjson.dumps(spec)
         known = self._kept.get(key)
         if known is not None and known.until_s > self._clock.monotonic():
-            self._kept.move_to_end(key)
             return known.verdict
         started_s = self._clock.monotonic()
         try:
@@ -113,10 +112,7 @@ class WebhookAuthorizer:
         ttl_s = self._config.authorized_ttl_s if allowed else self._config.unauthorized_ttl_s
         if not ttl_s:
             return
-        self._kept[key] = _Kept(verdict, self._clock.monotonic() + ttl_s)
-        self._kept.move_to_end(key)
-        if len(self._kept) > KEPT_MAX:
-            self._kept.popitem(last=False)
+        self._kept.put(key, _Kept(verdict, self._clock.monotonic() + ttl_s))
 
     def _observe(self, failure: WebhookFailed | None, seconds: float) -> None:
         self._metrics.webhook_asked(self._name, _result(failure), seconds)

@@ -33,15 +33,7 @@ def prepare_for_create(context: Context, request: Object) -> None:
     spec = request.setdefault("spec", {})
     for field in ("username", "uid", "groups", "extra"):
         spec.pop(field, None)
-    user = context.user
-    if user.name:
-        spec["username"] = user.name
-    if user.uid:
-        spec["uid"] = user.uid
-    if user.groups:
-        spec["groups"] = list(user.groups)
-    if user.extra:
-        spec["extra"] = {key: list(values) for key, values in user.extra.items()}
+    spec.update(context.user.info)
     request["status"] = {}
 
 

@@ -72,8 +72,9 @@ async def test_those_who_ask_together_share_an_answer_even_if_the_first_goes_awa
     assert len(somebody.asked) == 1
 
 
-async def test_what_was_not_asked_for_the_longest_is_forgotten(cached, somebody, monkeypatch):
+async def test_what_was_not_asked_for_the_longest_is_forgotten(somebody, clock, monkeypatch):
     monkeypatch.setattr(token_cache, "ENTRIES_MAX", 2)
+    cached = CachedTokens(somebody, clock=clock, success_ttl_s=10, failure_ttl_s=5)
     for token in ("a", "b", "a", "c", "a", "b"):
         await cached.authenticate_token(token, ())
     assert [token for token, _ in somebody.asked] == ["a", "b", "c", "b"]

@@ -80,6 +80,7 @@ async def test_what_need_not_be_kept_is_asked_again(make, remote, monkeypatch):
         await authorizer.authorize(JANE, get("/" + "x" * 10_000))
     assert len(remote.asked) == 2
     monkeypatch.setattr(module, "KEPT_MAX", 2)
+    authorizer = make()
     remote.asked.clear()
     for path in ("/a", "/b", "/a", "/c", "/a", "/b"):  # /b is the longest unused when /c comes
         await authorizer.authorize(JANE, get(path))
